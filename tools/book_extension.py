@@ -1,0 +1,193 @@
+"""What the book adds to Sphinx, so that a plain `jupyter-book build .` does all of it.
+
+1. Explorers are told that no kernel will be there (`INITLAB_BOOK=1`).
+2. Cached outputs are dropped when the laboratory, the recorded results, the lock or the
+   data changed: the cache of Jupyter Book keys on the notebook's text alone.
+3. Two directives fill the pages that are generated: `claims-ledger` and `errata`.
+4. Only real notebooks keep a launch button.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from docutils import nodes
+from docutils.statemachine import StringList
+from mdit_py_plugins.anchors.index import slugify
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+_LOGGER = logging.getLogger(__name__)
+_EXECUTED_WITH = ("initlab/**/*", "results/*.json", "requirements.txt")
+_LAUNCHED_FROM = ("notebooks/", "exercises/", "solutions/")
+_CLAIM = re.compile(r"^✔ (.+)$", flags=re.MULTILINE)
+_HEADING = re.compile(r"^#{1,3} (.+)$", flags=re.MULTILINE)
+_CORRECTION = re.compile(
+    r"^:::\{admonition\} Commonly said: (?P<said>.+?)\n:class: correction\n"
+    r"(?P<body>.+?)\n:::$",
+    flags=re.MULTILINE | re.DOTALL,
+)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directives and the hooks (called by Sphinx)."""
+    root = Path(app.confdir)
+    os.environ["INITLAB_BOOK"] = "1"
+    paths = [str(root), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    app.add_directive("claims-ledger", ClaimsLedger)
+    app.add_directive("errata", Errata)
+    app.connect("builder-inited", drop_stale_outputs)
+    app.connect("env-get-outdated", reread_after_a_change)
+    app.connect("html-page-context", keep_launch_buttons_on_notebooks, priority=100)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+# 1 and 2: execution
+
+
+def fingerprint(root: Path) -> str:
+    """Hash everything but the notebook that its outputs depend on."""
+    digest = hashlib.sha256()
+    for pattern in _EXECUTED_WITH:
+        for path in sorted(root.glob(pattern)):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(str(path.relative_to(root)).encode())
+                digest.update(path.read_bytes())
+    data = os.environ.get("INITLAB_DATA", "")
+    if data:
+        for path in sorted(Path(data).glob("*.npz")):
+            digest.update(f"{path.name} {path.stat().st_size}".encode())
+    return digest.hexdigest()
+
+
+def drop_stale_outputs(app: Sphinx) -> None:
+    """Empty the execution cache if what the notebooks run on has changed."""
+    build = Path(app.outdir).parent
+    stamp = build / ".executed-with"
+    now = fingerprint(Path(app.confdir))
+    before = stamp.read_text(encoding="utf-8") if stamp.exists() else ""
+    app.initlab_changed = now != before
+    if app.initlab_changed:
+        cache = Path(app.config.nb_execution_cache_path or build / ".jupyter_cache")
+        if cache.exists():
+            shutil.rmtree(cache)
+            _LOGGER.info("the laboratory changed: all notebooks will be executed again")
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(now, encoding="utf-8")
+
+
+def reread_after_a_change(app: Sphinx, env: Any, *_: Any) -> list[str]:
+    """Name the pages that Sphinx must read again although their text is the same."""
+    if not app.initlab_changed:
+        return []
+    return [name for name in env.found_docs if name.startswith(_LAUNCHED_FROM)] + [
+        name for name in env.found_docs if name == app.config.root_doc
+    ]
+
+
+# 3: generated pages
+
+
+class ClaimsLedger(SphinxDirective):
+    """Every claim of every chapter, linked to the section whose cell checks it."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the ledger from the notebooks' committed outputs."""
+        lines: list[str] = []
+        total = 0
+        for title, path, cells in _chapters(self):
+            claims = [
+                (sentence, heading)
+                for cell, heading in _with_headings(cells)
+                for sentence in _claims(cell)
+            ]
+            total += len(claims)
+            lines += ["", f"## {title}", ""]
+            lines += [
+                f"1. {sentence} [(checked here)](../{path}#{slugify(heading)})"
+                for sentence, heading in claims
+            ]
+        head = [f"**{total} claims** are checked whenever the book is tested.", ""]
+        return _parsed(self, head + lines)
+
+
+class Errata(SphinxDirective):
+    """Every correction of every chapter, linked to the evidence."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the page from the `correction` admonitions of the notebooks."""
+        lines: list[str] = []
+        for title, path, cells in _chapters(self):
+            found = [
+                (match["said"], match["body"], heading)
+                for cell, heading in _with_headings(cells)
+                if cell.cell_type == "markdown"
+                for match in _CORRECTION.finditer(cell.source)
+            ]
+            if found:
+                lines += ["", f"## {title}", ""]
+            for said, body, heading in found:
+                body = re.sub(r"\]\((?!https?:|\.\./)", "](../notebooks/", body)
+                lines += [
+                    f":::{{admonition}} Commonly said: {said}",
+                    ":class: correction",
+                    *body.splitlines(),
+                    "",
+                    f"[The evidence](../{path}#{slugify(heading)})",
+                    ":::",
+                    "",
+                ]
+        return _parsed(self, lines)
+
+
+def _chapters(directive: SphinxDirective) -> Iterator[tuple[str, str, list[Any]]]:
+    """Give title, path and cells of every chapter in the order of the contents."""
+    root = Path(directive.env.app.confdir)
+    contents = (root / "_toc.yml").read_text(encoding="utf-8")
+    for name in re.findall(r"file: (notebooks/\S+)", contents):
+        path = root / f"{name}.ipynb"
+        directive.env.note_dependency(str(path))
+        cells = nbformat.read(path, as_version=4).cells
+        title = _HEADING.search(cells[0].source)
+        yield title[1] if title else path.stem, f"{name}.ipynb", cells
+
+
+def _with_headings(cells: list[Any]) -> Iterator[tuple[Any, str]]:
+    heading = ""
+    for cell in cells:
+        if cell.cell_type == "markdown" and (found := _HEADING.findall(cell.source)):
+            heading = found[-1]
+        yield cell, heading
+
+
+def _claims(cell: Any) -> list[str]:
+    if cell.cell_type != "code":
+        return []
+    return _CLAIM.findall("".join(out.get("text", "") for out in cell.outputs))
+
+
+def _parsed(directive: SphinxDirective, lines: list[str]) -> list[nodes.Node]:
+    holder = nodes.section()
+    holder.document = directive.state.document
+    directive.state.nested_parse(StringList(lines), 0, holder, match_titles=True)
+    return holder.children
+
+
+# 4: launch buttons
+
+
+def keep_launch_buttons_on_notebooks(
+    app: Sphinx, pagename: str, *_: Any, **__: Any
+) -> None:
+    """Take the button from pages that Colab could not open (text notebooks)."""
+    if not pagename.startswith(_LAUNCHED_FROM):
+        app.env.metadata[pagename].pop("kernelspec", None)
