@@ -26,7 +26,7 @@ $(READY): requirements.txt pyproject.toml
 	touch $(READY)
 
 book: $(READY)  ## build the book and print the page to open
-	$(RUN) -m jupyter_book build . -n -W --keep-going
+	$(VENV)/bin/jupyter-book build . -n -W --keep-going
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
 serve: book  ## build the book and serve it on http://localhost:8000
@@ -60,7 +60,7 @@ unsolved: $(READY)
 	  -n $(WORKERS) --dist loadscope exercises
 
 strict-book: $(READY)
-	$(RUN) -m jupyter_book build . -n -W --keep-going
+	$(VENV)/bin/jupyter-book build . -n -W --keep-going
 
 browser: $(READY)
 	$(RUN) -m pytest tests/browser -n $(WORKERS)

@@ -15,9 +15,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-# A function with the name of its module. Importing it here, once, settles that
+# Two functions have the name of their module. Importing them here, once, settles that
 # `lab.explore` is the function, in whatever order the modules are imported later.
 from initlab.explore import choice, explore, slider
+from initlab.race import race
 
 __version__ = "0.1.0"
 
@@ -47,7 +48,7 @@ _MODULES = (
     "theory",
 )
 
-__all__ = ["__version__", "choice", "explore", "slider", *_HOME, *_MODULES]
+__all__ = ["__version__", "choice", "explore", "race", "slider", *_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,9 +15,11 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +39,32 @@ _INK_SETTINGS = (
 )
 _times_shown: Counter[str] = Counter()  # one explorer shown twice needs two ids
 _ID_PREFIX = "@@"  # becomes the explorer's own id, so that no two share one
+
+
+def common_layout(figures: Iterable[Figure]) -> Callable[[Figure], None]:
+    """Find places for the axes that suit all the figures, and return what sets them.
+
+    Axes that stay where they are let the eye compare two states, they deflate better,
+    and no state pays for a layout of its own. Figures whose numbers of axes differ
+    have no common layout and keep their own.
+    """
+    boxes = []
+    for figure in figures:
+        figure.draw_without_rendering()
+        boxes.append([axes.get_position().extents for axes in figure.axes])
+    if len({len(each) for each in boxes}) > 1:
+        return lambda figure: None
+    extents = np.array(boxes)  # (figures, axes, [left, bottom, right, top])
+    low, high = extents[..., :2].max(axis=0), extents[..., 2:].min(axis=0)
+
+    def place(figure: Figure) -> None:
+        if len(figure.axes) != len(low):
+            return
+        figure.set_layout_engine("none")
+        for axes, corner, size in zip(figure.axes, low, high - low, strict=True):
+            axes.set_position((*corner, *size))
+
+    return place
 
 
 def svg_frame(draw: Callable[[], Figure]) -> str:

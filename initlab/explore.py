@@ -206,10 +206,11 @@ class Explorer:
         """
         sizes = [len(control.values) for control in self.controls.values()]
         grid = list(itertools.product(*map(range, sizes)))
+        place = _static_page.common_layout(map(self._state_figure, self._probes()))
         text = _static_page.page(
             title=self.title,
             controls=self.controls,
-            states=[self._frame(state) for state in grid],
+            states=[self._frame(state, place) for state in grid],
             descriptions=[self.description(state) for state in grid],
             default=grid.index(self.default),
         )
@@ -281,14 +282,28 @@ class Explorer:
         plt.close(figure)  # otherwise the notebook would show it a second time
         return figure
 
+    def _state_figure(self, state: Sequence[int]) -> Figure:
+        return self._figure(self._values(state))
+
+    def _probes(self) -> list[list[int]]:
+        """The default state, and it again with every control at either end."""
+        probes = [list(self.default)]
+        for position, control in enumerate(self.controls.values()):
+            for end in (0, len(control.values) - 1):
+                probes.append([*self.default])
+                probes[-1][position] = end
+        return probes
+
     def _png(self, state: Sequence[int]) -> bytes:
         buffer = io.BytesIO()
-        self._figure(self._values(state)).savefig(buffer, format="png", dpi=_LIVE_DPI)
+        self._state_figure(state).savefig(buffer, format="png", dpi=_LIVE_DPI)
         return buffer.getvalue()
 
-    def _frame(self, state: Sequence[int]) -> str:
+    def _frame(self, state: Sequence[int], place: Callable[[Figure], None]) -> str:
         def draw() -> Figure:
-            return self._figure(self._values(state))
+            figure = self._state_figure(state)
+            place(figure)
+            return figure
 
         if self.frames == "webp":
             return _static_page.webp_frame(draw)

@@ -32,8 +32,10 @@ CYCLE = (_BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, _SKY, _GREY)
 
 _FAMILY_COLORS = {
     "zeros": _GREY,
+    "ones": _PURPLE,
     "constant": _PURPLE,
     "random": _VERMILION,
+    "truncated": _VERMILION,
     "lecun": _SKY,
     "glorot": _ORANGE,
     "he": _BLUE,

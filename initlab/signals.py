@@ -117,15 +117,14 @@ def propagate(
         for kernel, slope in zip(reversed(kernels), reversed(slopes), strict=True):
             gradient = (gradient * slope) @ kernel.swapaxes(1, 2)
             backward.append(_second_moment(gradient))
-
-    signals = Signals(
-        widths,
-        numbers,
-        activation=np.stack([_second_moment(h) for h in outputs], axis=1),
-        pre_activation=np.stack(before, axis=1),
-        mean=np.stack([h.mean(axis=(1, 2)) for h in outputs], axis=1),
-        gradient=np.stack(backward[::-1], axis=1),
-    )
+        signals = Signals(
+            widths,
+            numbers,
+            activation=np.stack([_second_moment(h) for h in outputs], axis=1),
+            pre_activation=np.stack(before, axis=1),
+            mean=np.stack([h.mean(axis=(1, 2)) for h in outputs], axis=1),
+            gradient=np.stack(backward[::-1], axis=1),
+        )
     _refuse_overflow(signals)
     return signals
 

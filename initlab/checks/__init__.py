@@ -1,0 +1,120 @@
+"""Immediate feedback on exercises: `check`, `hint`, `progress`, and `strict`.
+
+`check` prints one line: correct, not attempted, or wrong with the mistake in plain
+words. It never raises in an exercise notebook; a solutions notebook calls `strict`
+first, and there a failing check is an error. How a task is graded stands in `core`;
+each exercise set is a module of its own (`s03`, …).
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from initlab.checks.core import CORRECT, NOT_ATTEMPTED, WRONG, Task, Verdict
+
+__all__ = ["CheckFailed", "check", "hint", "progress", "strict"]
+
+_MARKS = {CORRECT: "✔", WRONG: "✘", NOT_ATTEMPTED: "…"}
+
+
+class CheckFailed(AssertionError):
+    """A check that did not pass in a solutions notebook."""
+
+
+@dataclass
+class _Session:
+    """What happened in this notebook so far."""
+
+    strict: bool = False
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    hints: dict[str, int] = field(default_factory=dict)
+    sets: dict[str, Any] = field(default_factory=dict)
+
+
+_session = _Session()
+
+
+def check(task: str, answer: Any) -> None:
+    """Print the verdict on ``answer`` to the task of that name, such as ``"s03.1"``.
+
+    Raises:
+        CheckFailed: only after `strict`, if the answer is not correct.
+    """
+    found = _find(task)
+    if isinstance(found, str):
+        _say(f"✘ {found}", failed=True)
+        return
+    verdict = found.grade(answer)
+    _session.verdicts[found.name] = verdict
+    mark = _MARKS[verdict.kind]
+    if verdict.kind == CORRECT:
+        _say(f"{mark} {found.name} correct")
+    elif verdict.kind == WRONG:
+        _say(f"{mark} {found.name}: {verdict.message}", failed=True)
+    else:
+        _say(
+            f"{mark} {found.name} not attempted: {verdict.message} (stuck? "
+            f'lab.hint("{found.name}"))',
+            failed=True,
+        )
+
+
+def hint(task: str) -> None:
+    """Print the next of the two hints on the task of that name."""
+    found = _find(task)
+    if isinstance(found, str):
+        _say(f"✘ {found}", failed=True)
+        return
+    step = min(_session.hints.get(found.name, 0) + 1, len(found.hints))
+    _session.hints[found.name] = step
+    print(f"{found.name}, hint {step} of {len(found.hints)}: {found.hints[step - 1]}")
+
+
+def progress() -> None:
+    """Print how far each task is, in every exercise set that was used so far."""
+    if not _session.sets:
+        print("no exercise set is in use yet: check an answer first")
+    for _, module in sorted(_session.sets.items()):
+        print(module.TITLE)
+        width = max(len(task.title) for task in module.TASKS)
+        done = 0
+        for task in module.TASKS:
+            verdict = _session.verdicts.get(task.name, Verdict(NOT_ATTEMPTED))
+            done += verdict.kind == CORRECT
+            mark = _MARKS[verdict.kind]
+            print(f"{mark} {task.name}  {task.title:<{width}}  {verdict.kind}")
+        print(f"{done} of {len(module.TASKS)} correct")
+
+
+def strict() -> None:
+    """From now on, make every check raise that does not pass (for solutions)."""
+    _session.strict = True
+
+
+def _say(line: str, failed: bool = False) -> None:
+    if failed and _session.strict:
+        raise CheckFailed(line)
+    print(line)
+
+
+def _set_names() -> list[str]:
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in names if re.fullmatch(r"[sqx]\d+", name))
+
+
+def _find(task: Any) -> Task | str:
+    """Return the task of that name, or a sentence that says why there is none."""
+    name = task.partition(".")[0] if isinstance(task, str) else None
+    if name not in _set_names():
+        known = ", ".join(_set_names())
+        return f'there is no task {task!r}; tasks begin with {known}, as in "s03.1"'
+    module = importlib.import_module(f"{__name__}.{name}")
+    _session.sets[name] = module
+    tasks = {known.name: known for known in module.TASKS}
+    if task not in tasks:
+        return f"there is no task {task!r}; the tasks are {', '.join(tasks)}"
+    return tasks[task]

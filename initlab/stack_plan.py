@@ -1,0 +1,180 @@
+"""Which models can be trained as a stack, and what a stack of them has in common.
+
+:func:`make_plan` answers both: it describes a chain of Keras's own layers, its loss and
+its optimizer as a :class:`Plan`, the recipe from which ``stacked`` compiles a program,
+or raises :class:`NotStackable` with the reason. It is strict: what it accepts must give
+the numbers that Keras gives.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_SHARED_LAYERS = ("Rescaling", "Flatten")
+_ELEMENTWISE_LAYERS = ("Activation", "ReLU", "LeakyReLU", "ELU")
+_STACKABLE_LOSSES = (
+    "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+    "binary_crossentropy",
+    "mean_squared_error",
+    "mean_absolute_error",
+)
+_OPTIONS = {
+    "Adam": ("beta_1", "beta_2", "epsilon"),
+    "SGD": ("momentum", "nesterov"),
+}
+_UNSUPPORTED_OPTIONS = (
+    "amsgrad",
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "use_ema",
+    "loss_scale_factor",
+    "gradient_accumulation_steps",
+)
+
+
+class NotStackable(Exception):
+    """Why a model, loss or optimizer must go through the plain Keras loop."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a compiled program depends on, hashable so that programs are reused.
+
+    ``layers`` are ``(class name, configuration as JSON)``; ``loss`` is the JSON of a
+    name or of a loss object; ``optimizer`` is ``(name, ((option, value), ...))``.
+    """
+
+    layers: tuple[tuple[str, str], ...]
+    loss: str
+    optimizer: tuple[str, tuple[tuple[str, Any], ...]]
+    batch_size: int
+    classifies: bool
+
+
+def make_plan(
+    model: Any,
+    loss: Any,
+    optimizer: Mapping[str, Any],
+    batch_size: int,
+    classifies: bool,
+) -> Plan:
+    """Describe how to train a stack of models like this one.
+
+    Args:
+        model: A built Keras model.
+        loss: Name of a Keras loss, or a Keras loss object.
+        optimizer: A serialized Keras optimizer (its learning rate is ignored).
+        batch_size: Samples per step.
+        classifies: Whether accuracy is measured.
+
+    Raises:
+        NotStackable: With the reason, if the stacked engine cannot reproduce what
+            Keras would do.
+    """
+    return Plan(
+        layers=tuple(_describe_layer(layer) for layer in _linear_layers(model)),
+        loss=_describe_loss(loss),
+        optimizer=_describe_optimizer(optimizer),
+        batch_size=batch_size,
+        classifies=classifies,
+    )
+
+
+def _linear_layers(model: Any) -> list[Any]:
+    """Return the layers of a chain, without its inputs, the first Dense included."""
+    kind = type(model)
+    if not (kind.__module__.startswith("keras.") and model.layers):
+        raise NotStackable(f"{kind.__name__} has a forward pass of its own")
+    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise NotStackable("the model has several inputs or outputs")
+    tensor = model.inputs[0]
+    for layer in layers:
+        if layer.input is not tensor:
+            raise NotStackable(f"layer {layer.name!r} is not a link of a simple chain")
+        tensor = layer.output
+    if model.outputs[0] is not tensor:
+        raise NotStackable("more than a chain of layers leads to the output")
+    names = [type(layer).__name__ for layer in layers]
+    if "Dense" not in names:
+        raise NotStackable("the model has no Dense layer")
+    if len(layers[names.index("Dense")].input.shape) != 2:
+        raise NotStackable("the first Dense layer's input is not flat")
+    if any(name in _SHARED_LAYERS for name in names[names.index("Dense") :]):
+        raise NotStackable("a Rescaling or Flatten layer comes after a Dense layer")
+    return layers
+
+
+def _describe_layer(layer: Any) -> tuple[str, str]:
+    kind = type(layer)
+    name = kind.__name__
+    known = (*_SHARED_LAYERS, *_ELEMENTWISE_LAYERS, "Dense")
+    if not kind.__module__.startswith("keras.") or name not in known:
+        raise NotStackable(f"layer {layer.name!r} is a {name}")
+    if layer.dtype_policy.name != "float32":
+        raise NotStackable(
+            f"layer {layer.name!r} computes in {layer.dtype_policy.name}"
+        )
+    config = layer.get_config()
+    if name in ("Dense", "Activation"):
+        _check_keras_activation(layer)
+    if name == "Dense":
+        for option, value in config.items():
+            if option.endswith(("regularizer", "constraint")) and value is not None:
+                raise NotStackable(f"layer {layer.name!r} has a {option}")
+        if not layer.trainable or getattr(layer, "lora_enabled", False):
+            raise NotStackable(f"layer {layer.name!r} is frozen or adapted")
+        config = {key: config[key] for key in ("units", "activation", "use_bias")}
+    config.pop("name", None)
+    config.pop("dtype", None)
+    return name, json.dumps(config, sort_keys=True)
+
+
+def _check_keras_activation(layer: Any) -> None:
+    """Refuse a function of the user's: it need not act on each sample alone."""
+    import keras
+
+    activation = layer.activation
+    name = getattr(activation, "__name__", "")
+    if not inspect.isfunction(activation) or (
+        getattr(keras.activations, name, None) is not activation
+    ):
+        raise NotStackable(f"layer {layer.name!r} has an activation of your own")
+
+
+def _describe_loss(loss: Any) -> str:
+    import keras
+
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    if inspect.isfunction(loss):
+        if loss.__name__ in _STACKABLE_LOSSES and (
+            getattr(keras.losses, loss.__name__, None) is loss
+        ):
+            return json.dumps(loss.__name__)
+        raise NotStackable(f"loss {loss.__name__!r} is not one of the stackable losses")
+    function = getattr(loss, "fn", None)
+    if getattr(function, "__name__", None) not in _STACKABLE_LOSSES or (
+        loss.reduction != "sum_over_batch_size"
+    ):
+        raise NotStackable(f"loss {loss!r} is not one of the stackable losses")
+    return json.dumps(keras.losses.serialize(loss), sort_keys=True)
+
+
+def _describe_optimizer(
+    optimizer: Mapping[str, Any],
+) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    name, config = optimizer["class_name"], optimizer["config"]
+    if not str(optimizer["module"]).startswith("keras.") or name not in _OPTIONS:
+        raise NotStackable(f"optimizer {name} is neither Adam nor SGD")
+    for option in _UNSUPPORTED_OPTIONS:
+        if config.get(option):
+            raise NotStackable(f"optimizer {name} has {option}={config[option]}")
+    return name, tuple((option, config[option]) for option in _OPTIONS[name])

@@ -1,0 +1,293 @@
+"""Many dense networks trained as one compiled program: the fast engine of ``race``.
+
+The runs of one seed see the same batches, so their first layers are one wide matrix
+product on a shared batch; every later layer is a batched product with the runs as its
+leading axis. Whole epochs are compiled by XLA. :class:`StackedRuns` holds the runs of
+one seed, :class:`Program` says how an epoch is trained. Layers, losses and metrics are
+Keras's own functions and the optimizers follow its update rules, so a stacked run is
+the run that ``model.fit`` would do on the same batches.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from initlab.stack_plan import Plan
+
+EVALUATION_BATCH = 1024
+
+
+@functools.lru_cache(maxsize=8)
+def program(plan: Plan) -> Program:
+    """Return the compiled program of a plan: compiling takes longer than an epoch."""
+    return Program(plan)
+
+
+class Program:
+    """One epoch of training, and an evaluation, for a stack of equal networks.
+
+    Weights are lists ``[kernel, bias, kernel, bias, ...]`` in Keras's order. The first
+    kernel has shape ``(fan_in, runs, units)``, so that flattening its last two axes
+    gives the wide matrix; every other kernel ``(runs, fan_in, units)``; a bias
+    ``(runs, units)``.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """Build the layers of ``plan``; XLA compiles when shapes come up first."""
+        import tensorflow as tf
+
+        self._tf = tf
+        self._plan = plan
+        self._layers = [_rebuild(name, config) for name, config in plan.layers]
+        self._sample_losses = _sample_losses(plan.loss)
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    def train_epoch(self, *arguments: Any) -> Any:
+        """Train on all samples once: see :meth:`_train_epoch` for the arguments."""
+        return self._run(self._train_epoch, *arguments)
+
+    def evaluate(self, *arguments: Any) -> Any:
+        """Return each run's mean loss and accuracy: see :meth:`_evaluate`."""
+        return self._run(self._evaluate, *arguments)
+
+    def _run(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a method compiled for exactly these shapes.
+
+        Concrete functions, kept by us, because a plain ``tf.function`` warns when it
+        meets several shapes, and every data set has its own.
+        """
+        tf = self._tf
+        flat = tf.nest.flatten(arguments)
+        key = (method.__name__, *((each.dtype, tuple(each.shape)) for each in flat))
+        if key not in self._compiled:
+            # Autograph would rewrite the methods for nothing: their loops are explicit.
+            function = tf.function(method, jit_compile=True, autograph=False)
+            self._compiled[key] = function.get_concrete_function(*arguments)
+        return self._compiled[key](*arguments)
+
+    def _forward(self, weights: list[Any], images: Any) -> Any:
+        """Return the outputs, shape ``(runs, samples, units)``."""
+        tf = self._tf
+        hidden = tf.cast(images, "float32")
+        remaining = iter(weights)
+        first = True
+        for layer in self._layers:
+            if type(layer).__name__ != "Dense":
+                hidden = layer(hidden)
+                continue
+            kernel = next(remaining)
+            if first:
+                fan_in, runs, units = kernel.shape
+                wide = tf.matmul(hidden, tf.reshape(kernel, (fan_in, runs * units)))
+                hidden = tf.transpose(
+                    tf.reshape(wide, (-1, runs, units)), perm=(1, 0, 2)
+                )
+                first = False
+            else:
+                hidden = tf.matmul(hidden, kernel)
+            if layer.use_bias:
+                hidden += next(remaining)[:, None, :]
+            hidden = layer.activation(hidden)
+        return hidden
+
+    def _measure(self, outputs: Any, labels: Any) -> tuple[Any, Any]:
+        """Return each run's mean loss and mean accuracy over the samples."""
+        import keras
+
+        tf = self._tf
+        labels = tf.cast(labels, "float32")
+        shape = (outputs.shape[0], *labels.shape)
+        labels = tf.broadcast_to(labels[None], shape)
+        losses = self._sample_losses(labels, outputs)
+        loss = tf.reduce_mean(losses, axis=list(range(1, losses.shape.rank)))
+        if not self._plan.classifies:
+            return loss, tf.zeros_like(loss)
+        if outputs.shape[-1] == 1:
+            hits = keras.metrics.binary_accuracy(labels, outputs)
+        elif labels.shape.rank < outputs.shape.rank:
+            hits = keras.metrics.sparse_categorical_accuracy(labels, outputs)
+        else:
+            same = tf.equal(tf.argmax(labels, -1), tf.argmax(outputs, -1))
+            hits = tf.cast(same, "float32")
+        return loss, tf.reduce_mean(hits, axis=list(range(1, hits.shape.rank)))
+
+    def _step(
+        self, state: tuple[Any, ...], images: Any, labels: Any, rates: Any
+    ) -> tuple[tuple[Any, ...], Any, Any]:
+        tf = self._tf
+        weights, slots, step = state
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            loss, accuracy = self._measure(self._forward(weights, images), labels)
+            total = tf.reduce_sum(loss)  # the runs share no weight: one gradient each
+        gradients = tape.gradient(total, weights)
+        step += 1
+        rules = {"Adam": self._adam, "SGD": self._sgd}
+        update = rules[self._plan.optimizer[0]]
+        new_weights, new_slots = [], []
+        for weight, gradient, slot in zip(weights, gradients, slots, strict=True):
+            # A rate per run: the runs are the axis before the units in every weight.
+            rate = rates[:, None]
+            if weight.shape.rank == 3 and weight is not weights[0]:
+                rate = rates[:, None, None]
+            weight, slot = update(weight, gradient, slot, rate, step)
+            new_weights.append(weight)
+            new_slots.append(slot)
+        return (new_weights, new_slots, step), loss, accuracy
+
+    def _adam(
+        self, weight: Any, gradient: Any, slot: list[Any], rate: Any, step: Any
+    ) -> tuple[Any, list[Any]]:
+        tf = self._tf
+        options = dict(self._plan.optimizer[1])
+        momentum, velocity = slot
+        power_1 = tf.pow(tf.constant(options["beta_1"], "float32"), step)
+        power_2 = tf.pow(tf.constant(options["beta_2"], "float32"), step)
+        alpha = rate * tf.sqrt(1 - power_2) / (1 - power_1)
+        momentum += (gradient - momentum) * (1 - options["beta_1"])
+        velocity += (tf.square(gradient) - velocity) * (1 - options["beta_2"])
+        weight -= momentum * alpha / (tf.sqrt(velocity) + options["epsilon"])
+        return weight, [momentum, velocity]
+
+    def _sgd(
+        self, weight: Any, gradient: Any, slot: list[Any], rate: Any, step: Any
+    ) -> tuple[Any, list[Any]]:
+        options = dict(self._plan.optimizer[1])
+        change = -gradient * rate
+        if not slot:
+            return weight + change, []
+        momentum = slot[0] * options["momentum"] + change
+        if options["nesterov"]:
+            return weight + momentum * options["momentum"] + change, [momentum]
+        return weight + momentum, [momentum]
+
+    def slots(self, weights: list[Any]) -> list[list[Any]]:
+        """Return the optimizer's variables at the start of training, all zeros."""
+        name, options = self._plan.optimizer
+        count = 2 if name == "Adam" else int(bool(dict(options)["momentum"]))
+        return [[self._tf.zeros_like(weight)] * count for weight in weights]
+
+    def _train_epoch(
+        self, state: tuple[Any, ...], images: Any, labels: Any, order: Any, rates: Any
+    ) -> tuple[tuple[Any, ...], Any, Any]:
+        """Train on all samples in the given order; return means as Keras's history."""
+
+        def body(indices: Any, size: int, carried: tuple[Any, ...]) -> tuple[Any, ...]:
+            tf = self._tf
+            state, loss_sum, hit_sum = carried
+            state, loss, accuracy = self._step(
+                state, tf.gather(images, indices), tf.gather(labels, indices), rates
+            )
+            return state, loss_sum + loss * size, hit_sum + accuracy * size
+
+        zeros = self._tf.zeros_like(rates)
+        return self._batches(order, self._plan.batch_size, body, (state, zeros, zeros))
+
+    def _evaluate(self, weights: list[Any], images: Any, labels: Any) -> tuple:
+        """Return each run's mean loss and accuracy over all samples."""
+        tf = self._tf
+
+        def body(indices: Any, size: int, carried: tuple[Any, ...]) -> tuple[Any, ...]:
+            weights, loss_sum, hit_sum = carried
+            outputs = self._forward(weights, tf.gather(images, indices))
+            loss, accuracy = self._measure(outputs, tf.gather(labels, indices))
+            return weights, loss_sum + loss * size, hit_sum + accuracy * size
+
+        zeros = tf.zeros(weights[0].shape[1])
+        order = tf.range(images.shape[0])
+        carried = (weights, zeros, zeros)
+        return self._batches(order, EVALUATION_BATCH, body, carried)[1:]
+
+    def _batches(
+        self, order: Any, size: int, body: Any, carried: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        """Carry state and sums over all batches; the last one may be smaller."""
+        tf = self._tf
+        samples = order.shape[0]
+        full, rest = divmod(samples, size)
+
+        def next_batch(batch: Any, *carried: Any) -> tuple[Any, ...]:
+            indices = tf.slice(order, [batch * size], [size])
+            return (batch + 1, *body(indices, size, carried))
+
+        if full:
+            _, *carried = tf.while_loop(
+                lambda batch, *_: batch < full, next_batch, (tf.constant(0), *carried)
+            )
+        if rest:
+            carried = body(order[full * size :], rest, tuple(carried))
+        kept, loss_sum, hit_sum = carried
+        return kept, loss_sum / samples, hit_sum / samples
+
+
+def _rebuild(name: str, config: str) -> Any:
+    import keras
+
+    return getattr(keras.layers, name).from_config(json.loads(config))
+
+
+def _sample_losses(description: str) -> Any:
+    """Return the Keras loss as a function of labels and outputs, without its mean."""
+    import keras
+
+    loss = keras.losses.get(json.loads(description))
+    return loss if inspect.isfunction(loss) else loss.call
+
+
+class StackedRuns:
+    """The runs of one seed: same batches, each with its own weights and rate.
+
+    Args:
+        plan: What all of them have in common.
+        runs: For each run its freshly built model and its learning rate.
+    """
+
+    def __init__(self, plan: Plan, runs: Sequence[tuple[Any, float]]) -> None:
+        """Stack the weights of all runs on the axis that :class:`Program` wants."""
+        import tensorflow as tf
+
+        self._metrics = ("loss", "accuracy") if plan.classifies else ("loss",)
+        self._program = program(plan)
+        weights = zip(*(model.get_weights() for model, _ in runs), strict=True)
+        self._weights = [
+            tf.constant(np.stack(each, axis=1 if place == 0 else 0))
+            for place, each in enumerate(weights)
+        ]
+        self._rates = tf.constant([rate for _, rate in runs], "float32")
+        self._slots = self._program.slots(self._weights)
+        self._step = tf.constant(0.0)
+
+    def train_epoch(self, x: Any, y: Any, order: np.ndarray) -> dict[str, np.ndarray]:
+        """Train one epoch in the given order; return the metrics of each run."""
+        state = (self._weights, self._slots, self._step)
+        state, *measured = self._program.train_epoch(
+            state, *_tensors(x, y, order), self._rates
+        )
+        self._weights, self._slots, self._step = state
+        return self._name(measured)
+
+    def evaluate(self, x: Any, y: Any) -> dict[str, np.ndarray]:
+        """Return each run's metrics on data that the runs do not train on."""
+        return self._name(self._program.evaluate(self._weights, *_tensors(x, y)))
+
+    def weights(self) -> list[np.ndarray]:
+        """Return the weights in Keras's order, each of shape ``(runs, ...)``."""
+        first, *others = (weight.numpy() for weight in self._weights)
+        return [np.moveaxis(first, 1, 0), *others]
+
+    def _name(self, measured: Sequence[Any]) -> dict[str, np.ndarray]:
+        return {
+            name: np.array(measured[place]) for place, name in enumerate(self._metrics)
+        }
+
+
+def _tensors(*arrays: np.ndarray) -> list[Any]:
+    import tensorflow as tf
+
+    return [tf.constant(array) for array in arrays]

@@ -1,0 +1,97 @@
+import os
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import initlab as lab
+from initlab import runtime
+
+
+def test_setup_repeats_every_generator():
+    import keras
+
+    draws = []
+    for _ in range(2):
+        lab.setup(seed=7)
+        kernel = np.array(keras.random.normal((3,)))
+        draws.append((random.random(), np.random.rand(), *kernel))
+    assert draws[0] == draws[1]
+    lab.setup(seed=8)
+    assert random.random() != draws[0][0]
+
+
+def test_setup_turns_on_deterministic_kernels(monkeypatch):
+    import tensorflow as tf
+
+    asked = []
+    monkeypatch.setattr(
+        tf.config.experimental, "enable_op_determinism", lambda: asked.append(True)
+    )
+    lab.setup()
+    assert asked == [True]
+
+
+@pytest.mark.parametrize("seed", [1.0, "0", True, None])
+def test_a_seed_that_is_no_whole_number_is_refused(seed):
+    with pytest.raises(TypeError, match="seed must be a whole number"):
+        lab.setup(seed)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_out_of_range_is_refused(seed):
+    with pytest.raises(ValueError, match="seed must be from 0 to"):
+        lab.setup(seed)
+
+
+def test_setup_keeps_what_the_user_set(monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    lab.setup()
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+def test_setup_works_without_tensorflow(monkeypatch):
+    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: None)
+    lab.setup(3)
+    assert np.random.rand() == np.random.RandomState(3).rand()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", True), ("0", False), ("", False)]
+)
+def test_the_book_build_is_told_by_its_variable(monkeypatch, value, expected):
+    monkeypatch.setenv(runtime.BOOK_VARIABLE, value)
+    assert runtime.building_book() is expected
+
+
+def test_importing_the_laboratory_loads_nothing_heavy():
+    code = (
+        "import sys, initlab; "
+        "print([m for m in ('tensorflow', 'keras', 'matplotlib', 'scipy', 'IPython') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_can_be_fetched():
+    for name in lab.__all__:
+        assert getattr(lab, name) is not None
+    assert set(dir(lab)) == set(lab.__all__)
+
+
+def test_functions_win_over_modules_of_the_same_name():
+    import initlab.explore
+    import initlab.race
+
+    assert callable(lab.explore)
+    assert callable(lab.race)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'lsvu'"):
+        lab.lsvu  # noqa: B018 – fetching it is the test
