@@ -95,7 +95,7 @@ record: $(READY)  ## record the full-size study NAME=fashion_mnist into results/
 repository: $(READY)  ## write the repository's address URL=… wherever it stands
 	$(RUN) -m tools.repository $(URL)
 
-lock: $(READY)  ## renew requirements.txt and requirements-colab.txt
+lock: $(READY)  ## renew requirements.txt from requirements.in
 	$(RUN) -m pip install --quiet uv
 	$(RUN) -m tools.lock
 

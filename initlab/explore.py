@@ -60,8 +60,8 @@ def slider(
         format: How a value is written: a format string, or a function of the value.
 
     Raises:
-        ValueError: If there are fewer than two values, if two are equal or are
-            written alike, or if ``default`` is not one of them.
+        ValueError: If there are fewer than two values, if two are written alike, or
+            if ``default`` is not one of them.
     """
     values = tuple(values)
     write = format.format if isinstance(format, str) else format
@@ -315,12 +315,8 @@ def _control(
 ) -> Control:
     if len(values) < 2:
         raise ValueError(f"a {kind} needs at least 2 values, got {len(values)}")
-    for what, things in (("values", [repr(v) for v in values]), ("texts", texts)):
-        twice = [thing for thing in things if things.count(thing) > 1]
-        if twice:
-            raise ValueError(
-                f"the {what} of a {kind} must differ, got {twice[0]} twice"
-            )
+    if twice := [text for text in texts if texts.count(text) > 1]:
+        raise ValueError(f"the texts of a {kind} must differ, got {twice[0]!r} twice")
     if default is None:
         index = len(values) // 2
     elif default in values:

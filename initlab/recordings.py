@@ -69,13 +69,14 @@ class Recording:
         """Say in a sentence or two where the numbers come from."""
         recorded = self.recorded
         versions = recorded["versions"]
-        seeds = len(next(iter(self.races.values())).seeds)
+        count = len(next(iter(self.races.values())).seeds)
+        seeds = f"{count} seed{'s' * (count != 1)}"
         source = "a generated stand-in" if self.data["is_stand_in"] else "the real data"
         return (
             f"Recorded on {recorded['date']} with `{recorded['command']}` on {source} "
             f"({self.data['name']}, SHA-256 of the training images "
-            f"{self.data['sha256']['x_train'][:12]}…): {seeds} seeds, "
-            f"{recorded['seconds'] / 60:.0f} minutes on {recorded['cores']} cores of "
+            f"{self.data['sha256']['x_train'][:12]}…): {seeds}, "
+            f"{recorded['seconds'] / 60:.1f} minutes on {recorded['cores']} cores of "
             f"{recorded['cpu']}; Python {recorded['python']}, TensorFlow "
             f"{versions['tensorflow']}, Keras {versions['keras']}, numpy "
             f"{versions['numpy']}."

@@ -53,7 +53,7 @@ class Program:
         return self._run(self._train_epoch, *arguments)
 
     def evaluate(self, *arguments: Any) -> Any:
-        """Return each run's mean loss and accuracy: see :meth:`_evaluate`."""
+        """Return sums over some samples: see :meth:`_evaluate` for the arguments."""
         return self._run(self._evaluate, *arguments)
 
     def _run(self, method: Callable[..., Any], *arguments: Any) -> Any:
@@ -96,26 +96,27 @@ class Program:
             hidden = layer.activation(hidden)
         return hidden
 
-    def _measure(self, outputs: Any, labels: Any) -> tuple[Any, Any]:
-        """Return each run's mean loss and mean accuracy over the samples."""
+    def _measure(self, outputs: Any, labels: Any) -> list[Any]:
+        """Return loss and hits of every sample, each of shape ``(runs, samples)``."""
         import keras
 
         tf = self._tf
         labels = tf.cast(labels, "float32")
-        shape = (outputs.shape[0], *labels.shape)
-        labels = tf.broadcast_to(labels[None], shape)
+        labels = tf.broadcast_to(labels[None], (outputs.shape[0], *labels.shape))
         losses = self._sample_losses(labels, outputs)
-        loss = tf.reduce_mean(losses, axis=list(range(1, losses.shape.rank)))
         if not self._plan.classifies:
-            return loss, tf.zeros_like(loss)
-        if outputs.shape[-1] == 1:
+            hits = tf.zeros_like(losses)
+        elif outputs.shape[-1] == 1:
             hits = keras.metrics.binary_accuracy(labels, outputs)
         elif labels.shape.rank < outputs.shape.rank:
             hits = keras.metrics.sparse_categorical_accuracy(labels, outputs)
         else:
             same = tf.equal(tf.argmax(labels, -1), tf.argmax(outputs, -1))
             hits = tf.cast(same, "float32")
-        return loss, tf.reduce_mean(hits, axis=list(range(1, hits.shape.rank)))
+        return [
+            tf.reduce_mean(values, axis=list(range(2, values.shape.rank)))
+            for values in (losses, hits)
+        ]
 
     def _step(
         self, state: tuple[Any, ...], images: Any, labels: Any, rates: Any
@@ -124,7 +125,8 @@ class Program:
         weights, slots, step = state
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            loss, accuracy = self._measure(self._forward(weights, images), labels)
+            measured = self._measure(self._forward(weights, images), labels)
+            loss, accuracy = (tf.reduce_mean(values, axis=1) for values in measured)
             total = tf.reduce_sum(loss)  # the runs share no weight: one gradient each
         gradients = tape.gradient(total, weights)
         step += 1
@@ -176,54 +178,48 @@ class Program:
     def _train_epoch(
         self, state: tuple[Any, ...], images: Any, labels: Any, order: Any, rates: Any
     ) -> tuple[tuple[Any, ...], Any, Any]:
-        """Train on all samples in the given order; return means as Keras's history."""
+        """Train on all samples in the given order; return means as Keras's history.
 
-        def body(indices: Any, size: int, carried: tuple[Any, ...]) -> tuple[Any, ...]:
-            tf = self._tf
+        The means are those of the batches, weighted by their sizes: the last batch may
+        be smaller.
+        """
+        tf = self._tf
+        samples, size = order.shape[0], self._plan.batch_size
+        full, rest = divmod(samples, size)
+
+        def train(indices: Any, carried: tuple[Any, ...]) -> tuple[Any, ...]:
             state, loss_sum, hit_sum = carried
             state, loss, accuracy = self._step(
                 state, tf.gather(images, indices), tf.gather(labels, indices), rates
             )
-            return state, loss_sum + loss * size, hit_sum + accuracy * size
+            weight = indices.shape[0]
+            return state, loss_sum + loss * weight, hit_sum + accuracy * weight
 
-        zeros = self._tf.zeros_like(rates)
-        return self._batches(order, self._plan.batch_size, body, (state, zeros, zeros))
+        def train_next(batch: Any, *carried: Any) -> tuple[Any, ...]:
+            return batch + 1, *train(tf.slice(order, [batch * size], [size]), carried)
 
-    def _evaluate(self, weights: list[Any], images: Any, labels: Any) -> tuple:
-        """Return each run's mean loss and accuracy over all samples."""
-        tf = self._tf
-
-        def body(indices: Any, size: int, carried: tuple[Any, ...]) -> tuple[Any, ...]:
-            weights, loss_sum, hit_sum = carried
-            outputs = self._forward(weights, tf.gather(images, indices))
-            loss, accuracy = self._measure(outputs, tf.gather(labels, indices))
-            return weights, loss_sum + loss * size, hit_sum + accuracy * size
-
-        zeros = tf.zeros(weights[0].shape[1])
-        order = tf.range(images.shape[0])
-        carried = (weights, zeros, zeros)
-        return self._batches(order, EVALUATION_BATCH, body, carried)[1:]
-
-    def _batches(
-        self, order: Any, size: int, body: Any, carried: tuple[Any, ...]
-    ) -> tuple[Any, ...]:
-        """Carry state and sums over all batches; the last one may be smaller."""
-        tf = self._tf
-        samples = order.shape[0]
-        full, rest = divmod(samples, size)
-
-        def next_batch(batch: Any, *carried: Any) -> tuple[Any, ...]:
-            indices = tf.slice(order, [batch * size], [size])
-            return (batch + 1, *body(indices, size, carried))
-
+        zeros = tf.zeros_like(rates)
+        carried = (state, zeros, zeros)
         if full:
-            _, *carried = tf.while_loop(
-                lambda batch, *_: batch < full, next_batch, (tf.constant(0), *carried)
-            )
+            first = (tf.constant(0), *carried)
+            carried = tf.while_loop(lambda b, *_: b < full, train_next, first)[1:]
         if rest:
-            carried = body(order[full * size :], rest, tuple(carried))
-        kept, loss_sum, hit_sum = carried
-        return kept, loss_sum / samples, hit_sum / samples
+            carried = train(order[full * size :], carried)
+        state, loss_sum, hit_sum = carried
+        return state, loss_sum / samples, hit_sum / samples
+
+    def _evaluate(self, weights: list[Any], images: Any, labels: Any, real: Any) -> Any:
+        """Return each run's sums of loss and hits over the samples that are real.
+
+        ``real`` is 1 for a sample and 0 for one that only fills up the batch, so that
+        one compiled shape serves data of every size.
+        """
+        tf = self._tf
+        measured = self._measure(self._forward(weights, images), labels)
+        return [
+            tf.reduce_sum(tf.where(real > 0, values, 0.0), axis=1)
+            for values in measured
+        ]
 
 
 def _rebuild(name: str, config: str) -> Any:
@@ -274,7 +270,18 @@ class StackedRuns:
 
     def evaluate(self, x: Any, y: Any) -> dict[str, np.ndarray]:
         """Return each run's metrics on data that the runs do not train on."""
-        return self._name(self._program.evaluate(self._weights, *_tensors(x, y)))
+        sums = 0.0
+        for start in range(0, len(x), EVALUATION_BATCH):
+            part = [array[start : start + EVALUATION_BATCH] for array in (x, y)]
+            missing = EVALUATION_BATCH - len(part[0])
+            real = np.ones(len(part[0]), np.float32)
+            padded = [
+                np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+                for array in (*part, real)
+            ]
+            measured = self._program.evaluate(self._weights, *_tensors(*padded))
+            sums += np.array(measured, dtype=float)
+        return self._name(sums / len(x))
 
     def weights(self) -> list[np.ndarray]:
         """Return the weights in Keras's order, each of shape ``(runs, ...)``."""

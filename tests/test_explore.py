@@ -77,7 +77,7 @@ def test_values_are_written_as_asked():
     [
         (lambda: lab.slider([1]), "a slider needs at least 2 values, got 1"),
         (lambda: lab.choice([]), "a choice needs at least 2 values, got 0"),
-        (lambda: lab.slider([1, 2, 1]), "values of a slider must differ, got 1 twice"),
+        (lambda: lab.slider([1, 2, 1]), "texts of a slider must differ, got '1' twice"),
         (lambda: lab.slider([1.01, 1.02], format="{:.1f}"), "texts of a slider must"),
         (lambda: lab.slider([1, 2], default=5), "default must be one of .*, got 5"),
         (lambda: lab.choice(["a", "b"], default="c"), "default must be one of"),

@@ -252,7 +252,29 @@ def test_fans_of_a_dense_and_of_a_convolution_kernel():
     assert schemes.fans([np.int64(3), 3, 16, 32]) == (144, 288)
 
 
+def test_a_single_unit_has_a_kernel_too():
+    assert schemes.fans((1, 1)) == (1, 1)
+    assert schemes.get("he_normal").std((1, 7)) == pytest.approx(math.sqrt(2))
+
+
 # --- the registry and its errors
+
+
+def test_constants_are_what_they_say_and_no_wider():
+    for scheme, value in (
+        (schemes.get("zeros"), 0),
+        (schemes.get("ones"), 1),
+        (schemes.get("constant"), 0),
+        (schemes.constant(-0.3), -0.3),
+    ):
+        assert scheme.value == value and scheme.limit((5, 5)) == abs(value)
+
+
+def test_titles_tell_parameters_apart():
+    assert schemes.get("lecun_normal").title == "LeCun normal"
+    assert schemes.get("orthogonal").title == "Orthogonal"
+    assert schemes.orthogonal(2).title == "Orthogonal, gain 2"
+    assert schemes.random_normal(0.1).title == "Normal, std 0.1"
 
 
 def test_the_registry_holds_every_scheme_under_its_own_name():

@@ -1,0 +1,1 @@
+"""What the laboratory costs, measured against the straightforward way."""

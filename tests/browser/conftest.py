@@ -1,0 +1,92 @@
+"""One Chromium for all browser tests, on the built book, with the network cut."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BOOK = ROOT / "_build" / "html"
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+# Jupyter Book declares this twice on some pages; nothing on them uses it.
+KNOWN_ERROR = "Identifier 'THEBE_JS_URL' has already been declared"
+
+
+def pages() -> list[str]:
+    return sorted(str(path.relative_to(BOOK)) for path in BOOK.rglob("*.html"))
+
+
+def pytest_generate_tests(metafunc):
+    if "address" in metafunc.fixturenames:
+        found = [page for page in pages() if not page.startswith("_static")]
+        metafunc.parametrize("address", found or ["the book is not built"])
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        message = "Chromium is not installed (Debian: apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    assert pages(), f"there is no book in {BOOK}: run `make book` first"
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium):
+    """Open a page of the book from disk and keep watch over it.
+
+    The page gets two more attributes: `errors`, what its scripts threw, and `outside`,
+    what it asked for that is not in the book.
+    """
+    contexts = []
+
+    def open_page(address, *, width=1280, theme="light", scripts=True):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 800},
+            color_scheme=theme,
+            java_script_enabled=scripts,
+            offline=True,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.errors, page.outside = [], []
+        page.on("pageerror", lambda error: page.errors.append(error.message))
+
+        def watch(request):
+            url = request.url
+            inside = url.startswith(BOOK.as_uri() + "/")
+            if not inside and not url.startswith(("data:", "blob:", "about:")):
+                page.outside.append(url)
+
+        page.on("request", watch)
+        page.add_init_script(
+            f"localStorage.setItem('mode', '{theme}');"
+            f"localStorage.setItem('theme', '{theme}');"
+        )
+        page.goto((BOOK / address).as_uri())
+        if scripts:
+            page.wait_for_function(
+                "() => [...document.querySelectorAll('.initlab-explorer .controls')]"
+                ".every((each) => !each.hidden)"
+            )
+            page.wait_for_function(
+                "() => !document.querySelector('.math') "
+                "|| document.querySelector('mjx-container')"
+            )
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()

@@ -1,0 +1,242 @@
+"""What a reader on a train sees: every page from disk, without a network."""
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import BOOK, KNOWN_ERROR, ROOT, pages
+
+pytestmark = pytest.mark.browser
+
+VIEWS = {
+    "desktop": {"width": 1280},
+    "phone": {"width": 360},
+    "dark": {"width": 1280, "theme": "dark"},
+}
+EXPLORER_BYTES, PAGE_BYTES = 300_000, 1_000_000
+REDRAW_MILLISECONDS = 50
+
+# Moves one control once and tells how long the figure took, painting included.
+TIMED_MOVE = """
+async ([explorer, key]) => {
+  const frame = explorer.querySelector(".frame");
+  const done = new Promise((resolve) => {
+    const started = performance.now();
+    new MutationObserver((_, observer) => {
+      observer.disconnect();
+      frame.getBoundingClientRect();
+      resolve(performance.now() - started);
+    }).observe(frame, { childList: true, subtree: true });
+  });
+  const control = document.activeElement;
+  const step = key === "next" ? 1 : -1;
+  if (control.options) control.selectedIndex += step;
+  else control.value = +control.value + step;
+  control.dispatchEvent(new Event("input", { bubbles: true }));
+  return done;
+}
+"""
+
+
+def explorers(page):
+    return page.query_selector_all(".initlab-explorer")
+
+
+def shown(explorer):
+    frame = explorer.query_selector(".frame")
+    return frame.inner_html().strip(), frame.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_page_stands_alone_and_fits(visit, address, view):
+    page = visit(address, **VIEWS[view])
+    page.wait_for_load_state("load")
+    assert page.outside == []
+    assert [error for error in page.errors if error != KNOWN_ERROR] == []
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= VIEWS[view]["width"], "the page scrolls sideways"
+    for explorer in explorers(page):
+        box = explorer.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= VIEWS[view]["width"]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_maths_is_set(visit, address, view):
+    page = visit(address, **VIEWS[view])
+    formulas = page.query_selector_all(".math")
+    if not formulas:
+        return
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.math')]"
+        ".every((each) => each.querySelector('mjx-container'))"
+    )
+    assert page.query_selector_all("mjx-merror") == []
+    for formula in formulas:
+        assert "\\" not in formula.inner_text()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_control_moves_its_figure_by_keyboard(visit, address, view):
+    page = visit(address, **VIEWS[view])
+    for explorer in explorers(page):
+        first = shown(explorer)
+        for control in explorer.query_selector_all("input, select"):
+            slider = control.get_attribute("type") == "range"
+            back, forward = (
+                ("ArrowLeft", "ArrowRight") if slider else ("ArrowUp", "ArrowDown")
+            )
+            value = control.evaluate("each => each.value")
+            control.focus()
+            page.keyboard.press("Home")
+            seen = {shown(explorer)}
+            while True:
+                before = control.evaluate("each => each.value")
+                page.keyboard.press(forward)
+                if control.evaluate("each => each.value") == before:
+                    break
+                seen.add(shown(explorer))
+            count = control.evaluate(
+                "each => each.options ? each.options.length : +each.max + 1"
+            )
+            assert len({label for _, label in seen}) == count, "a state has no label"
+            assert len({figure for figure, _ in seen}) > 1, "the figure never changes"
+            while control.evaluate("each => each.value") != value:
+                page.keyboard.press(back)
+        assert shown(explorer) == first, "the first state cannot be reached again"
+
+
+def test_tab_goes_from_control_to_control_and_out_again(visit, address):
+    page = visit(address)
+    for explorer in explorers(page):
+        controls = explorer.query_selector_all("input, select")
+        controls[0].focus()
+        for control in controls[1:]:
+            page.keyboard.press("Tab")
+            assert control.evaluate("each => each === document.activeElement")
+        page.keyboard.press("Tab")
+        assert not explorer.evaluate("each => each.contains(document.activeElement)")
+
+
+def test_a_figure_follows_its_control_within_fifty_milliseconds(visit, address):
+    page = visit(address)
+    for explorer in explorers(page):
+        for control in explorer.query_selector_all("input, select"):
+            control.focus()
+            page.keyboard.press("Home")
+            moves = [
+                page.evaluate(TIMED_MOVE, [explorer, key])
+                for key in ["next", "back"] * 4
+            ]
+            assert statistics.median(moves) < REDRAW_MILLISECONDS
+
+
+def test_the_figure_is_there_without_scripts(visit, address):
+    page = visit(address, scripts=False)
+    for explorer in explorers(page):
+        picture = explorer.query_selector(".frame svg, .frame img")
+        box = picture.bounding_box()
+        assert box["width"] > 200
+        assert box["height"] > 100
+        assert not explorer.query_selector(".controls").is_visible()
+        assert explorer.query_selector(".frame").get_attribute("aria-label")
+
+
+def test_figures_are_readable_in_the_dark(visit, address):
+    page = visit(address, theme="dark")
+    for explorer in explorers(page):
+        ink = explorer.evaluate("each => getComputedStyle(each).color")
+        paper = explorer.evaluate(
+            """each => {
+              for (let at = each; at; at = at.parentElement) {
+                const colour = getComputedStyle(at).backgroundColor;
+                if (!/, 0\\)$/.test(colour)) return colour;
+              }
+            }"""
+        )
+        assert abs(brightness(ink) - brightness(paper)) > 120
+
+
+def brightness(colour):
+    red, green, blue = map(float, re.findall(r"[\d.]+", colour)[:3])
+    return 0.3 * red + 0.59 * green + 0.11 * blue
+
+
+def test_every_figure_has_a_text_for_those_who_do_not_see_it(visit, address):
+    page = visit(address)
+    for picture in page.query_selector_all(".cell_output img"):
+        alt = picture.get_attribute("alt") or ""
+        assert len(alt) > 20, f"{picture.get_attribute('src')} has the alt text {alt!r}"
+
+
+def test_pages_and_explorers_are_light(address):
+    html = (BOOK / address).read_text(encoding="utf-8")
+    for start in re.finditer(r'<div class="initlab-explorer"', html):
+        end = html.index("</script>\n</div>", start.end())
+        assert end - start.start() <= EXPLORER_BYTES
+    images = re.findall(r'<img[^>]+src="([^":]+)"', html)
+    files = [(BOOK / address).parent / image for image in set(images)]
+    total = len(html.encode()) + sum(file.stat().st_size for file in files)
+    assert total <= PAGE_BYTES
+
+
+def test_internal_links_and_anchors_resolve(address):
+    page = BOOK / address
+    for link in re.findall(r'<a [^>]*href="([^"]*)"', page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_file(), f"{link} leads nowhere"
+        if anchor and target.suffix == ".html":
+            assert f'id="{anchor}"' in target.read_text(encoding="utf-8"), link
+
+
+def test_notebooks_have_a_colab_button_that_resolves_and_other_pages_none(address):
+    html = (BOOK / address).read_text(encoding="utf-8")
+    links = re.findall(r'href="(https://colab\.research\.google\.com/[^"]*)"', html)
+    kind = Path(address).parts[0]
+    if kind not in ("notebooks", "exercises", "solutions"):
+        assert links == []
+        return
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    own = config["repository"]["url"].removeprefix("https://github.com/")
+    start = f"https://colab.research.google.com/github/{own}/blob/main/"
+    assert links
+    for link in links:
+        assert link.startswith(start)
+        assert (ROOT / link.removeprefix(start)).is_file()
+
+
+def test_there_are_explorers_to_test():
+    found = [
+        page for page in pages() if "initlab-explorer" in (BOOK / page).read_text()
+    ]
+    chapters = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    for chapter in chapters:
+        assert f"notebooks/{chapter.stem}.html" in found
+    assert "book/index.html" in found
+
+
+def test_the_ledger_lists_every_claim_of_every_chapter():
+    ledger = (BOOK / "book" / "claims.html").read_text(encoding="utf-8")
+    claims = 0
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", []):
+                claims += "".join(output.get("text", [])).count("✔ ")
+    assert f"{claims} claims" in ledger
+    assert ledger.count("(checked here)") == claims
+
+
+def test_the_errata_hold_every_correction_of_every_chapter():
+    errata = (BOOK / "book" / "errata.html").read_text(encoding="utf-8")
+    corrections = sum(
+        path.read_text(encoding="utf-8").count(":class: correction")
+        for path in (ROOT / "notebooks").glob("*.ipynb")
+    )
+    assert corrections
+    assert errata.count("Commonly said:") == corrections

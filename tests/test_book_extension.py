@@ -1,0 +1,131 @@
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+book_extension = importlib.import_module("book_extension")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.delenv("INITLAB_DATA", raising=False)
+    for name in ("initlab/a.py", "initlab/assets/a.js", "results/a.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    (tmp_path / "requirements.txt").write_text("numpy==1")
+    return tmp_path
+
+
+@pytest.fixture
+def app(project):
+    cache = project / "_build" / ".jupyter_cache"
+    cache.mkdir(parents=True)
+    (cache / "kept").touch()
+    return SimpleNamespace(
+        outdir=str(project / "_build" / "html"),
+        confdir=str(project),
+        config=SimpleNamespace(nb_execution_cache_path="", root_doc="book/index"),
+    )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    ["initlab/a.py", "initlab/assets/a.js", "results/a.json", "requirements.txt"],
+)
+def test_what_notebooks_run_on_decides_the_fingerprint(project, changed):
+    before = book_extension.fingerprint(project)
+    (project / changed).write_text("2")
+    assert book_extension.fingerprint(project) != before
+
+
+def test_what_they_do_not_run_on_leaves_it_alone(project):
+    before = book_extension.fingerprint(project)
+    (project / "README.md").write_text("2")
+    (project / "initlab" / "__pycache__").mkdir()
+    (project / "initlab" / "__pycache__" / "a.pyc").write_text("2")
+    assert book_extension.fingerprint(project) == before
+
+
+def test_other_data_are_another_fingerprint(project, monkeypatch, tmp_path):
+    before = book_extension.fingerprint(project)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "fashion_mnist.npz").write_text("1")
+    monkeypatch.setenv("INITLAB_DATA", str(tmp_path / "data"))
+    assert book_extension.fingerprint(project) != before
+
+
+def test_the_cache_is_dropped_once_after_a_change(app, project):
+    cache = project / "_build" / ".jupyter_cache"
+    book_extension.drop_stale_outputs(app)
+    assert app.initlab_changed
+    assert not cache.exists()
+
+    cache.mkdir()
+    book_extension.drop_stale_outputs(app)
+    assert not app.initlab_changed
+    assert cache.exists()
+
+    (project / "initlab" / "a.py").write_text("2")
+    book_extension.drop_stale_outputs(app)
+    assert app.initlab_changed
+    assert not cache.exists()
+
+
+def test_after_a_change_every_executed_page_is_read_again(app):
+    env = SimpleNamespace(
+        found_docs={"book/index", "book/claims", "notebooks/a", "exercises/a"}
+    )
+    app.initlab_changed = True
+    again = book_extension.reread_after_a_change(app, env)
+    assert set(again) == {"book/index", "notebooks/a", "exercises/a"}
+    app.initlab_changed = False
+    assert book_extension.reread_after_a_change(app, env) == []
+
+
+def test_only_notebooks_keep_their_launch_button(app):
+    kernel = {"kernelspec": {"name": "python3"}}
+    app.env = SimpleNamespace(
+        metadata={"book/index": dict(kernel), "notebooks/a": dict(kernel)}
+    )
+    for page in app.env.metadata:
+        book_extension.keep_launch_buttons_on_notebooks(app, page)
+    assert app.env.metadata == {"book/index": {}, "notebooks/a": kernel}
+
+
+def test_a_claim_is_linked_to_the_section_that_checks_it():
+    cells = [
+        nbformat.v4.new_markdown_cell("# Title\n\ntext\n\n## First"),
+        nbformat.v4.new_code_cell(
+            outputs=[nbformat.v4.new_output("stream", text="x\n✔ One.\n✔ Two.\n")]
+        ),
+        nbformat.v4.new_markdown_cell("## Second"),
+    ]
+    found = [
+        (claim, heading)
+        for cell, heading in book_extension._with_headings(cells)
+        for claim in book_extension._claims(cell)
+    ]
+    assert found == [("One.", "First"), ("Two.", "First")]
+
+
+def test_a_correction_is_found_whole():
+    text = (
+        "Before.\n\n:::{admonition} Commonly said: “Wrong.”\n:class: correction\n"
+        "**What holds.** Right.\n:::\n\nAfter."
+    )
+    [match] = book_extension._CORRECTION.finditer(text)
+    assert match["said"] == "“Wrong.”"
+    assert match["body"] == "**What holds.** Right."
+
+
+def test_every_correction_of_the_chapters_has_the_form_that_the_errata_read():
+    for path in (Path(__file__).parents[1] / "notebooks").glob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            source = "".join(cell["source"])
+            found = len(book_extension._CORRECTION.findall(source))
+            assert found == source.count(":class: correction"), cell["id"]
