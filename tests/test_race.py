@@ -373,6 +373,22 @@ def test_a_diverged_run_is_kept_and_marked(engine):
     )
 
 
+def test_a_run_that_comes_back_from_infinity_stays_diverged(monkeypatch):
+    train, calls = stacked.StackedRuns.train_epoch, []
+
+    def once_infinite(self, *arguments):
+        measured = train(self, *arguments)
+        calls.append(arguments)
+        if len(calls) == 1:
+            measured["loss"][0] = np.inf
+        return measured
+
+    monkeypatch.setattr(stacked.StackedRuns, "train_epoch", once_infinite)
+    result = race(network, images(), PAIR, **{**SETTINGS, "seeds": 1})
+    assert result.diverged[:, :, 0].tolist() == [[True, False], [False, False]]
+    assert np.isnan(result.val_accuracy[0, 0]).all()
+
+
 def test_no_rate_is_best_where_every_rate_diverged(raced):
     lost = replaced(raced, diverged=np.ones_like(raced.diverged))
     with pytest.raises(ValueError, match="he_normal has no best learning rate"):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import statistics
 from pathlib import Path
 
 import pytest
@@ -17,26 +16,18 @@ VIEWS = {
     "dark": {"width": 1280, "theme": "dark"},
 }
 EXPLORER_BYTES, PAGE_BYTES = 300_000, 1_000_000
-REDRAW_MILLISECONDS = 50
 
-# Moves one control once and tells how long the figure took, painting included.
-TIMED_MOVE = """
-async ([explorer, key]) => {
+# Moves the focused control once; tells whether its figure changed before the browser
+# could do anything else. How many milliseconds that takes: benchmarks/explorers.py.
+MOVE_AT_ONCE = """
+(explorer) => {
   const frame = explorer.querySelector(".frame");
-  const done = new Promise((resolve) => {
-    const started = performance.now();
-    new MutationObserver((_, observer) => {
-      observer.disconnect();
-      frame.getBoundingClientRect();
-      resolve(performance.now() - started);
-    }).observe(frame, { childList: true, subtree: true });
-  });
   const control = document.activeElement;
-  const step = key === "next" ? 1 : -1;
-  if (control.options) control.selectedIndex += step;
-  else control.value = +control.value + step;
+  const before = frame.getAttribute("aria-label");
+  if (control.options) control.selectedIndex += 1;
+  else control.value = +control.value + 1;
   control.dispatchEvent(new Event("input", { bubbles: true }));
-  return done;
+  return frame.getAttribute("aria-label") !== before;
 }
 """
 
@@ -121,17 +112,13 @@ def test_tab_goes_from_control_to_control_and_out_again(visit, address):
         assert not explorer.evaluate("each => each.contains(document.activeElement)")
 
 
-def test_a_figure_follows_its_control_within_fifty_milliseconds(visit, address):
+def test_a_figure_follows_its_control_at_once(visit, address):
     page = visit(address)
     for explorer in explorers(page):
         for control in explorer.query_selector_all("input, select"):
             control.focus()
             page.keyboard.press("Home")
-            moves = [
-                page.evaluate(TIMED_MOVE, [explorer, key])
-                for key in ["next", "back"] * 4
-            ]
-            assert statistics.median(moves) < REDRAW_MILLISECONDS
+            assert explorer.evaluate(MOVE_AT_ONCE)
 
 
 def test_the_figure_is_there_without_scripts(visit, address):
