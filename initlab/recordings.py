@@ -49,7 +49,7 @@ class Recording:
             ``largest_change``.
         largest_change: For each variant how far the weight that moved most came from
             its start, shape ``(initializers, learning_rates, seeds, variables)``; an
-            exact 0 means that no weight of the variable ever moved.
+            exact 0 means that every weight of the variable ended where it began.
         distinct_units: For each variant how many hidden units differ in at least one
             bit of their incoming weights and bias after training, shape
             ``(initializers, learning_rates, seeds)``.
