@@ -5,7 +5,7 @@ Three floors; a module imports only from its own floor or from below:
 3. ``runtime``, ``explore``, ``plots``, ``claims``, ``checks``: what a notebook shows.
 2. ``signals``, ``race``, ``studies``, ``data``: experiments. TensorFlow is imported
    here only, and only when a function needs it.
-1. ``schemes``, ``activations``, ``theory``: the mathematics, in numpy.
+1. ``schemes``, ``activations``, ``theory``, ``intervals``: the mathematics, in numpy.
 
 ``import initlab as lab`` loads nothing heavy: every name below is fetched on first use.
 """
@@ -25,8 +25,8 @@ __version__ = "0.1.0"
 _HOME = {
     "setup": "runtime",
     "claim": "claims",
-    "interval": "claims",
-    "Interval": "claims",
+    "interval": "intervals",
+    "Interval": "intervals",
     "check": "checks",
     "hint": "checks",
     "progress": "checks",
@@ -40,6 +40,7 @@ _MODULES = (
     "checks",
     "claims",
     "data",
+    "intervals",
     "plots",
     "runtime",
     "schemes",

@@ -13,7 +13,7 @@ import matplotlib
 import matplotlib.ticker
 import numpy as np
 
-from initlab.claims import interval
+from initlab.intervals import interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from initlab.intervals import Interval, interval
+
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 ENDS = ("test_loss", "test_accuracy")
 METRICS = (*CURVES, *ENDS)
@@ -126,7 +128,7 @@ class Race:
         learning_rate: float | str | None = None,
         *,
         level: float = 0.95,
-    ) -> Any:
+    ) -> Interval:
         """Return the mean over seeds of :meth:`values` and its Student-t interval.
 
         Returns:
@@ -146,7 +148,7 @@ class Race:
         learning_rate: float | str | None = None,
         *,
         level: float = 0.95,
-    ) -> Any:
+    ) -> Interval:
         """Return the interval of ``a - b``, taken seed by seed.
 
         The runs of one seed share their data order, so the difference loses the noise
@@ -338,7 +340,7 @@ class Race:
         initializers: Sequence[str],
         learning_rate: float | str | None,
         level: float,
-    ) -> Any:
+    ) -> Interval:
         for name in initializers:
             runs = self.diverged[
                 self._index(name), self._rate_index(name, learning_rate)
@@ -348,8 +350,6 @@ class Race:
                     f"{name} diverged in {int(runs.sum())} of {len(runs)} runs: report "
                     "that number, because an interval over the others would flatter"
                 )
-        from initlab.claims import interval
-
         return interval(values, level)
 
 

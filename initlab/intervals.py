@@ -1,0 +1,77 @@
+"""Confidence intervals over seeds: :func:`interval` is the one that the book uses."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Interval(NamedTuple):
+    """A mean over seeds with its confidence interval.
+
+    ``mean``, ``low`` and ``high`` are floats, or arrays when the values had more axes
+    than the seeds; ``n`` is the number of seeds.
+    """
+
+    mean: Any
+    low: Any
+    high: Any
+    n: int
+
+    def __format__(self, spec: str) -> str:
+        """Write ``mean [low, high]``, each number in the given format."""
+        if np.ndim(self.mean):
+            raise TypeError("only an interval of one quantity can be formatted")
+        spec = spec or ".3g"
+        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+    def excludes(self, value: float) -> bool:
+        """Tell whether ``value`` lies outside the whole interval (of every element)."""
+        return bool(np.all((value < self.low) | (value > self.high)))
+
+
+def interval(values: Any, level: float = 0.95) -> Interval:
+    r"""Mean over seeds and its two-sided Student-t confidence interval.
+
+    .. math:: \bar v \pm t_{n-1,\,(1+\mathrm{level})/2}\; s / \sqrt n
+
+    with :math:`s` the sample standard deviation (``ddof=1``) over the ``n`` seeds.
+
+    Args:
+        values: Array of shape ``(seeds, ...)``; one independent run per row.
+        level: Confidence level, strictly between 0 and 1.
+
+    Returns:
+        An :class:`Interval` whose fields have shape ``(...)``.
+
+    Raises:
+        ValueError: If there are fewer than 2 seeds, if a value is not finite (a
+            diverged run has no mean: say how many diverged instead), or if ``level``
+            is not between 0 and 1.
+
+    Source:
+        Student, "The Probable Error of a Mean", Biometrika 6(1), 1908.
+        https://doi.org/10.1093/biomet/6.1.1
+    """
+    values = np.asarray(values, dtype=float)
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level}")
+    if values.ndim == 0 or len(values) < 2:
+        raise ValueError(
+            "values must hold at least 2 seeds on axis 0, "
+            f"got an array of shape {values.shape}"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"values must be finite, got {np.count_nonzero(~np.isfinite(values))} that "
+            "are not; report diverged runs by their number, not by a mean"
+        )
+    from scipy import stats
+
+    n = len(values)
+    mean = values.mean(axis=0)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * values.std(axis=0, ddof=1) / n**0.5
+    if values.ndim == 1:
+        return Interval(float(mean), float(mean - half), float(mean + half), n)
+    return Interval(mean, mean - half, mean + half, n)
