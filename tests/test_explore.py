@@ -171,6 +171,13 @@ def test_the_default_frame_is_the_default_state(page):
     assert shown in page
 
 
+def test_the_page_wires_itself_once(page):
+    own_id = re.search(r'id="(initlab-[^"]+)"', page)[1]
+    [script] = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    assert "addEventListener" in script
+    assert script.rstrip().endswith(f'("{own_id}");')
+
+
 def test_the_page_asks_for_nothing_outside(page):
     assert not re.findall(r"(?:src|href)=\"(?!#|data:)[^\"]*\"", page)
     assert not re.findall(r"https?://(?!www\.w3\.org)", page)

@@ -20,10 +20,22 @@ def pages() -> list[str]:
     return sorted(str(path.relative_to(BOOK)) for path in BOOK.rglob("*.html"))
 
 
+def holding(text: str) -> list[str]:
+    return [page for page in pages() if text in (BOOK / page).read_text("utf-8")]
+
+
+# What a test asks for by the name of its argument: all pages, or those with something.
+SELECTIONS = {
+    "address": pages,
+    "explorer_page": lambda: holding('class="initlab-explorer"'),
+    "maths_page": lambda: holding('class="math'),
+}
+
+
 def pytest_generate_tests(metafunc):
-    if "address" in metafunc.fixturenames:
-        found = [page for page in pages() if not page.startswith("_static")]
-        metafunc.parametrize("address", found or ["the book is not built"])
+    for name, select in SELECTIONS.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, select() or ["the book is not built"])
 
 
 @pytest.fixture(scope="session")
