@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 book_extension = importlib.import_module("book_extension")
@@ -95,6 +97,16 @@ def test_only_notebooks_keep_their_launch_button(app):
     for page in app.env.metadata:
         book_extension.keep_launch_buttons_on_notebooks(app, page)
     assert app.env.metadata == {"book/index": {}, "notebooks/a": kernel}
+
+
+def test_sentences_wrap_and_tables_do_not():
+    texts = {"✔ Two is less than three.\n✔ Always.": True, "a    b\n1    2": False}
+    document = new_document("page")
+    document += [nodes.literal_block(text, text, classes=["output"]) for text in texts]
+    document += nodes.literal_block("code", "code", classes=["input"])
+    book_extension.mark_sentences(None, document)
+    wrapped = ["sentences" in block["classes"] for block in document]
+    assert wrapped == [*texts.values(), False]
 
 
 def test_a_claim_is_linked_to_the_section_that_checks_it():

@@ -5,6 +5,7 @@
    data changed: the cache of Jupyter Book keys on the notebook's text alone.
 3. Two directives fill the pages that are generated: `claims-ledger` and `errata`.
 4. Only real notebooks keep a launch button.
+5. Text outputs that are sentences, such as claims, wrap; tables scroll.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("errata", Errata)
     app.connect("builder-inited", drop_stale_outputs)
     app.connect("env-get-outdated", reread_after_a_change)
+    app.connect("doctree-read", mark_sentences)
     app.connect("html-page-context", keep_launch_buttons_on_notebooks, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -191,3 +193,13 @@ def keep_launch_buttons_on_notebooks(
     """Take the button from pages that Colab could not open (text notebooks)."""
     if not pagename.startswith(_LAUNCHED_FROM):
         app.env.metadata[pagename].pop("kernelspec", None)
+
+
+# 5: text outputs
+
+
+def mark_sentences(_: Sphinx, doctree: nodes.document) -> None:
+    """Give text outputs without columns the class `sentences`, so that they wrap."""
+    for block in doctree.findall(nodes.literal_block):
+        if "output" in block["classes"] and "  " not in block.astext():
+            block["classes"].append("sentences")
