@@ -89,6 +89,17 @@ def test_after_a_change_every_executed_page_is_read_again(app):
     assert book_extension.reread_after_a_change(app, env) == []
 
 
+def test_a_changed_stylesheet_is_reason_enough_to_build(app, project):
+    for folder in ("book/assets", "_build/html/_static"):
+        (project / folder).mkdir(parents=True)
+        (project / folder / "course.css").write_text("a {}")
+    app.initlab_changed = False
+    env = SimpleNamespace(found_docs={"book/index", "notebooks/a"})
+    assert book_extension.reread_after_a_change(app, env) == []
+    (project / "book/assets/course.css").write_text("b {}")
+    assert book_extension.reread_after_a_change(app, env) == ["book/index"]
+
+
 def test_only_notebooks_keep_their_launch_button(app):
     kernel = {"kernelspec": {"name": "python3"}}
     app.env = SimpleNamespace(

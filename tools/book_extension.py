@@ -90,10 +90,21 @@ def drop_stale_outputs(app: Sphinx) -> None:
 def reread_after_a_change(app: Sphinx, env: Any, *_: Any) -> list[str]:
     """Name the pages that Sphinx must read again although their text is the same."""
     if not app.initlab_changed:
-        return []
+        # Sphinx copies our css and js only in a build that writes some page.
+        return [app.config.root_doc] if assets_changed(app) else []
     return [name for name in env.found_docs if name.startswith(_LAUNCHED_FROM)] + [
         name for name in env.found_docs if name == app.config.root_doc
     ]
+
+
+def assets_changed(app: Sphinx) -> bool:
+    """Tell whether a file of `book/assets` differs from the built book's copy."""
+    copies = Path(app.outdir) / "_static"
+    for path in (Path(app.confdir) / "book" / "assets").glob("*"):
+        copy = copies / path.name
+        if not copy.exists() or copy.read_bytes() != path.read_bytes():
+            return True
+    return False
 
 
 # 3: generated pages
