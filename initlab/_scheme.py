@@ -1,25 +1,23 @@
-"""What an initialization scheme is, and how a kernel is filled.
+"""What an initialization scheme is.
 
-`Scheme` says which scale and which distribution; below it stand the fans of a shape and
-one sampler per distribution. `schemes` lists the schemes that there are.
+`Scheme` says which scale and which distribution. The scale needs the fans of a kernel,
+which `_fans` counts; `_samplers` draws the weights; `schemes` lists the schemes.
 """
 
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-# The std of N(0, 1) cut off at two sigma. Keras divides by it, so that the weights
-# that remain after truncation have the variance that the formula asks for.
-TRUNCATION_CORRECTION = 0.87962566103423978
-TRUNCATION_SIGMAS = 2.0
+from initlab._fans import FAN_RULES, Layout, Shape, checked_shape
+from initlab._samplers import LIMITS, SAMPLERS, check_fillable
 
-Shape = tuple[int, ...]
+Arguments = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -34,20 +32,31 @@ class Source:
 
 @dataclass(frozen=True)
 class Scheme:
-    r"""One initialization scheme: weights of mean `value` and std `gain / sqrt(n)`.
+    r"""One initialization scheme: weights of std `gain / sqrt(n)` around `value`.
+
+    How large n is depends on how the kernel connects inputs and outputs. Every method
+    therefore takes the kernel's `kind` and its `groups`, `strides` or `gates`, which
+    mean what they mean for `fans`. The default, "dense", is also right for convolutions
+    without groups and strides.
 
     Attributes:
         name: Keras's name, "he_normal".
         title: the name for headings and legends, "He normal".
-        formula: the scale as text, "std = sqrt(2 / fan_in)".
+        formula: the scale as text, "std = sqrt(2 / fan_in)"; the weight itself where
+            that is not random.
         latex: the same formula as LaTeX, without dollar signs.
-        distribution: "normal", "truncated_normal", "uniform", "orthogonal", "constant".
+        distribution: "normal", "truncated_normal", "uniform", "orthogonal", "identity",
+            "delta_orthogonal", "sparse" or "constant".
         source: the publication that it comes from.
-        keras_config: the equal Keras initializer: class name and arguments.
+        keras_config: the Keras initializer that is equal where Keras counts n right:
+            class name and arguments; None if Keras has no such distribution.
         fan_rule: what n is: "fan_in", "fan_out", "fan_avg", "longest_side" (of the
-            kernel seen as a matrix) or "none", which is n = 1.
+            kernel seen as a matrix), "diagonal" (that side squared, over itself less 1)
+            or "none", which is n = 1.
         gain: the std at n = 1.
-        value: the mean of the weights; only a constant has one other than 0.
+        value: what is added to every draw: the weight of a constant, 0 for all others.
+        nonzero: how many incoming weights of a unit are not 0, if that is limited.
+        arguments: what the function of this `name` in `schemes` was called with.
     """
 
     name: str
@@ -56,51 +65,68 @@ class Scheme:
     latex: str
     distribution: str
     source: Source
-    keras_config: tuple[str, tuple[tuple[str, Any], ...]]
+    keras_config: tuple[str, Arguments] | None
     fan_rule: str = "none"
     gain: float = 0.0
     value: float = 0.0
+    nonzero: int | None = None
+    arguments: Arguments = ()
 
-    def std(self, shape: Sequence[int]) -> float:
+    def std(self, shape: Sequence[int], kind: str = "dense", **options: Any) -> float:
         r"""Return the standard deviation of a weight, $\mathrm{gain} / \sqrt{n}$.
 
-        It is the deviation from the mean, hence 0 for every constant.
+        It is taken over all entries of the kernel, also where most of them are 0 or
+        depend on each other: the root of their mean square less their squared mean, in
+        expectation. It is 0 for every constant.
 
         Args:
-            shape: kernel shape (..., fan_in, fan_out).
+            shape: kernel shape, as Keras has it.
+            kind: what kind of kernel it is, see `fans`.
+            **options: its `groups`, `strides` or `gates`, see `fans`.
 
         Raises:
-            ValueError: if the scheme cannot fill that shape.
+            ValueError: if the scheme cannot fill that kernel.
         """
-        return self.gain / math.sqrt(FAN_RULES[self.fan_rule](checked_shape(shape)))
+        return self.std_of(*self._checked(shape, kind, options))
 
-    def limit(self, shape: Sequence[int]) -> float:
+    def limit(self, shape: Sequence[int], kind: str = "dense", **options: Any) -> float:
         r"""Return the largest absolute weight possible; infinite for a normal.
 
         Of standard deviation $\sigma$ a uniform has $\sqrt{3}\,\sigma$, a truncated
-        normal $2\sigma / 0.8796$. An orthogonal matrix has its gain.
+        normal $2\sigma / 0.8796$. An orthogonal matrix has its gain, and so have a
+        delta-orthogonal kernel and an identity.
 
         Args:
-            shape: kernel shape (..., fan_in, fan_out).
+            shape: kernel shape, as Keras has it.
+            kind: what kind of kernel it is, see `fans`.
+            **options: its `groups`, `strides` or `gates`, see `fans`.
 
         Raises:
-            ValueError: if the scheme cannot fill that shape.
+            ValueError: if the scheme cannot fill that kernel.
         """
-        deviation = LIMITS[self.distribution](self.std(shape), checked_shape(shape))
-        return abs(self.value) + deviation
+        std = self.std(shape, kind, **options)
+        return abs(self.value) + LIMITS[self.distribution](self, std)
 
-    def sample(self, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    def sample(
+        self,
+        shape: Sequence[int],
+        rng: np.random.Generator,
+        kind: str = "dense",
+        **options: Any,
+    ) -> np.ndarray:
         """Draw the weights of one kernel.
 
         Args:
-            shape: kernel shape (..., fan_in, fan_out).
+            shape: kernel shape, as Keras has it.
             rng: numpy's random generator; every draw moves it on.
+            kind: what kind of kernel it is, see `fans`.
+            **options: its `groups`, `strides` or `gates`, see `fans`.
 
         Returns:
             float64 array of that shape.
 
         Raises:
-            ValueError: if the scheme cannot fill that shape.
+            ValueError: if the scheme cannot fill that kernel.
             TypeError: if `rng` is not a `numpy.random.Generator`.
         """
         if not isinstance(rng, np.random.Generator):
@@ -108,119 +134,84 @@ class Scheme:
                 "rng must be a numpy Generator such as numpy.random.default_rng(0), "
                 f"got {rng!r}"
             )
-        draw = SAMPLERS[self.distribution]
-        return self.value + draw(rng, checked_shape(shape), self.std(shape))
+        layout, shape = self._checked(shape, kind, options)
+        return self.value + SAMPLERS[self.distribution](self, layout, shape, rng)
 
-    def keras(self, seed: int | None = None) -> Any:
+    def keras(
+        self, seed: int | None = None, kind: str = "dense", **options: Any
+    ) -> Any:
         """Return the equal Keras initializer, a fresh one at every call.
 
-        Layers of one shape that share an initializer, or an integer seed, get identical
-        weights. Without a seed every call of this method gives weights of its own.
+        It is of Keras's own class wherever that has the same distribution. Otherwise,
+        because Keras has no such scheme or gets the fans of this kind of kernel wrong,
+        it is a `SchemeInitializer` (see `keras_initializer`), which draws what `sample`
+        draws. Both are saved with a model; to load one that has a `SchemeInitializer`
+        in another process, `import initlab.keras_initializer` there first.
+
+        Layers of one shape that share an initializer of Keras's, or an integer seed,
+        get identical weights. Call this method once for each layer: without a seed
+        every call gives weights of its own.
 
         Args:
-            seed: seed of the initializer; constants need none and ignore it.
+            seed: seed of the initializer; what is not random needs none and ignores it.
+            kind: what kind of kernel it is for, see `fans`.
+            **options: the layer's `groups`, `strides` or `gates`, see `fans`.
+
+        Raises:
+            ValueError: if the scheme needs fans and the kind has none.
         """
+        layout = Layout(kind, **options)
+        if self.keras_config is None or not layout.counted_by_keras(self.fan_rule):
+            from initlab.keras_initializer import SchemeInitializer
+
+            return SchemeInitializer(self, kind, **options, seed=seed)
+
         import keras
 
         class_name, arguments = self.keras_config
-        seeded = {} if self.distribution == "constant" else {"seed": seed}
+        random = self.distribution not in ("constant", "identity")
+        seeded = {"seed": seed} if random else {}
         return getattr(keras.initializers, class_name)(**dict(arguments), **seeded)
 
+    def get_config(self) -> dict[str, Any]:
+        """Return what `schemes.from_config` makes this scheme of again, as a dict."""
+        return {"name": self.name, **dict(self.arguments)}
 
-def fans(shape: Sequence[int]) -> tuple[int, int]:
-    """Return a kernel's `(fan_in, fan_out)` as Keras counts them.
+    def std_of(self, layout: Layout, shape: Shape) -> float:
+        """Return the std on a kernel that was checked before, see `std`."""
+        return self.gain / math.sqrt(FAN_RULES[self.fan_rule](layout, shape))
 
-    A dense kernel (i, o) has (i, o); a convolution kernel (height, width, i, o) has
-    (height·width·i, height·width·o); a vector (n,) has (n, n) and a scalar (1, 1).
-
-    Args:
-        shape: kernel shape (..., fan_in, fan_out).
-
-    Raises:
-        ValueError: if a dimension is below 1.
-        TypeError: if the shape is not a sequence of integers.
-    """
-    shape = checked_shape(shape)
-    if len(shape) < 2:
-        return math.prod(shape), math.prod(shape)
-    receptive_field = math.prod(shape[:-2])
-    return receptive_field * shape[-2], receptive_field * shape[-1]
+    def _checked(
+        self, shape: Sequence[int], kind: str, options: dict[str, Any]
+    ) -> tuple[Layout, Shape]:
+        layout, checked = Layout(kind, **options), checked_shape(shape)
+        check_fillable(self, layout, checked)
+        return layout, checked
 
 
-def checked_shape(shape: Sequence[int]) -> Shape:
-    """Return the shape as a tuple of Python integers, or say what is wrong with it."""
-    try:
-        checked = tuple(operator.index(size) for size in shape)
-    except TypeError:
-        raise TypeError(f"shape must be a tuple of integers, got {shape!r}") from None
-    if any(size < 1 for size in checked):
-        raise ValueError(f"every dimension of shape must be at least 1, got {checked}")
-    return checked
+def formulas(distribution: str, text: str, latex: str) -> dict[str, str]:
+    """Say which quantity the formula gives: the std, a limit or the weight itself."""
+    quantity, symbol = {
+        "uniform": ("limit", r"\ell"),
+        "constant": ("weight", "w"),
+        "identity": ("weight", "w_{ij}"),
+    }.get(distribution, ("std", r"\sigma"))
+    return {
+        "distribution": distribution,
+        "formula": f"{quantity} = {text}",
+        "latex": f"{symbol} = {latex}",
+    }
 
 
-def matrix_shape(shape: Shape) -> tuple[int, int]:
-    """Return (rows, columns) of a kernel seen as a matrix: the last axis is columns."""
-    if len(shape) < 2:
-        raise ValueError(
-            f"an orthogonal kernel needs at least 2 axes, got shape {shape}"
-        )
-    return math.prod(shape[:-1]), shape[-1]
+def finite(argument: str, value: float) -> float:
+    """Return the argument as a float, or say that it is no finite number."""
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise ValueError(f"{argument} must be a finite number, got {value!r}")
+    return float(value)
 
 
-# What n is in Var W = scale / n, by the name of the rule.
-FAN_RULES: dict[str, Callable[[Shape], float]] = {
-    "fan_in": lambda shape: fans(shape)[0],
-    "fan_out": lambda shape: fans(shape)[1],
-    "fan_avg": lambda shape: sum(fans(shape)) / 2,
-    "longest_side": lambda shape: max(matrix_shape(shape)),
-    "none": lambda shape: 1,
-}
-
-
-def _normal(rng: np.random.Generator, shape: Shape, std: float) -> np.ndarray:
-    return rng.normal(0.0, std, shape)
-
-
-def _uniform(rng: np.random.Generator, shape: Shape, std: float) -> np.ndarray:
-    limit = math.sqrt(3.0) * std
-    return rng.uniform(-limit, limit, shape)
-
-
-def _truncated_normal(rng: np.random.Generator, shape: Shape, std: float) -> np.ndarray:
-    """Redraw what falls beyond two sigma until nothing does, as TensorFlow does."""
-    z = rng.standard_normal(math.prod(shape))
-    outside = np.flatnonzero(np.abs(z) > TRUNCATION_SIGMAS)
-    while outside.size:
-        z[outside] = rng.standard_normal(outside.size)
-        outside = outside[np.abs(z[outside]) > TRUNCATION_SIGMAS]
-    return z.reshape(shape) * (std / TRUNCATION_CORRECTION)
-
-
-def _orthogonal(rng: np.random.Generator, shape: Shape, std: float) -> np.ndarray:
-    """Take Q of a Gaussian matrix; without the signs of R it is not uniform (Haar)."""
-    rows, columns = matrix_shape(shape)
-    q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
-    q *= np.where(np.diag(r) < 0, -1.0, 1.0)
-    gain = std * math.sqrt(max(rows, columns))
-    return (q if rows >= columns else q.T).reshape(shape) * gain
-
-
-# (generator, shape, std of the weights) -> float64 weights of mean 0.
-SAMPLERS: dict[str, Callable[[np.random.Generator, Shape, float], np.ndarray]] = {
-    "normal": _normal,
-    "truncated_normal": _truncated_normal,
-    "uniform": _uniform,
-    "orthogonal": _orthogonal,
-    "constant": lambda rng, shape, std: np.zeros(shape),
-}
-
-# The largest absolute deviation from the mean: (std, shape) -> limit.
-LIMITS: dict[str, Callable[[float, Shape], float]] = {
-    "normal": lambda std, shape: math.inf,
-    "truncated_normal": lambda std, shape: (
-        TRUNCATION_SIGMAS * std / TRUNCATION_CORRECTION
-    ),
-    "uniform": lambda std, shape: math.sqrt(3.0) * std,
-    "orthogonal": lambda std, shape: std * math.sqrt(max(matrix_shape(shape))),
-    "constant": lambda std, shape: 0.0,
-}
+def positive(argument: str, value: float) -> float:
+    """Return the argument as a float, or say that it is no finite number above 0."""
+    if not isinstance(value, Real) or not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{argument} must be a finite number above 0, got {value!r}")
+    return float(value)

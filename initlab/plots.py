@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from initlab.doctor import Diagnosis
     from initlab.signals import Signals
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -40,6 +41,9 @@ _FAMILY_COLORS = {
     "glorot": _ORANGE,
     "he": _BLUE,
     "orthogonal": _GREEN,
+    "delta": _GREEN,
+    "identity": _PURPLE,
+    "sparse": _VERMILION,
 }
 _STYLE = {
     "figure.figsize": (5.6, 3.5),
@@ -175,4 +179,43 @@ def signals_by_layer(signals: Signals, *, decades: int = 9) -> Figure:
         logarithmic(axes, "y", low, high)
         axes.set_title(name, loc="left")
     panels[1].set_xlabel("layer (0 is the input)")
+    return figure
+
+
+def diagnosis(result: Diagnosis) -> Figure:
+    """Draw a diagnosis: how large signal, gradient and weights are at every layer.
+
+    The dashed line is where a healthy layer is: root mean square 1 before the
+    activation, and weights of the std that fan-in and activation ask for. Layers that
+    a finding names are marked; what is 0 or not finite is left out.
+
+    Args:
+        result: what ``diagnose`` returns.
+    """
+    import matplotlib.pyplot as plt
+
+    layers = [signs for signs in result.vitals.layers if signs.has_kernel]
+    named = {name for found in result.findings for name in found.layers}
+    sick = np.array([signs.name in named for signs in layers])
+    places = np.arange(1, len(layers) + 1)
+    figure, panels = plt.subplots(3, 1, figsize=(5, 6), sharex=True)
+    rms = [math.sqrt(signs.pre_activation) for signs in layers]
+    slopes = [math.sqrt(signs.gradient or 0) for signs in layers]
+    ratios = [signs.std_ratio or 0 for signs in layers]
+    for axes, values, name in (
+        (panels[0], rms, "Forward: rms before the activation"),
+        (panels[1], slopes, "Backward: rms of the gradient"),
+        (panels[2], ratios, "Std of the weights over the std asked for"),
+    ):
+        drawn = np.array([v if 0 < v < math.inf else math.nan for v in values])
+        axes.plot(places, drawn, "o-", color=_BLUE, markersize=4)
+        axes.plot(places[sick], drawn[sick], "s", color=_VERMILION, label="ill")
+        axes.set_yscale("log")
+        axes.set_title(name, loc="left")
+        if axes is not panels[1]:
+            reference(axes, y=1)
+    if sick.any():
+        panels[0].legend()
+    panels[2].set_xlabel("layer with weights, in the order of the calls")
+    panels[2].xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     return figure

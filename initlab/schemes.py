@@ -1,30 +1,40 @@
 """Initialization schemes: what each one draws, at which scale, and who proposed it.
 
 Read `Scheme` (in `_scheme`) first, then `variance_scaling`, the one core of which
-LeCun, Glorot and He are one-liners at the end. All is numpy; `Scheme.keras` gives the
-Keras initializer of the same distribution. Shapes are Keras's, (..., fan_in, fan_out).
+LeCun, Glorot and He are one-liners at the end. `orthogonal` and the other schemes whose
+weights depend on each other are in `_structured`. All is numpy; `Scheme.keras` gives
+the Keras initializer of the same distribution. Shapes are Keras's; `fans` says how the
+kernel of each kind of layer is read.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from numbers import Real
 from typing import Any
 
-from initlab._scheme import TRUNCATION_CORRECTION, Scheme, Source, fans
+from initlab._fans import fans
+from initlab._samplers import TRUNCATION_CORRECTION
+from initlab._scheme import Scheme, Source, finite, formulas, positive
+from initlab._sources import GLOROT, HE, LECUN, RUMELHART
+from initlab._structured import delta_orthogonal, identity, orthogonal, sparse
 
 __all__ = [
     "Scheme",
     "Source",
     "constant",
+    "delta_orthogonal",
     "fans",
+    "from_config",
     "get",
+    "identity",
     "names",
     "orthogonal",
     "random_normal",
     "random_uniform",
+    "sparse",
     "truncated_normal",
     "variance_scaling",
 ]
@@ -61,12 +71,34 @@ def get(scheme: str | Scheme) -> Scheme:
     )
 
 
+def from_config(config: Mapping[str, Any]) -> Scheme:
+    """Return the scheme that `Scheme.get_config` described.
+
+    Args:
+        config: its "name", with the arguments of the function of that name if there
+            were any: `{"name": "he_normal"}`, `{"name": "orthogonal", "gain": 1.4}`.
+
+    Raises:
+        ValueError: if no scheme has that name.
+        TypeError: if the function of that name takes other arguments.
+    """
+    arguments = dict(config)
+    name = arguments.pop("name", None)
+    if arguments and name in _MAKERS:
+        return _MAKERS[name](**arguments)
+    if arguments:
+        raise ValueError(f"no scheme {name!r} takes arguments, got {arguments}")
+    return get(name)
+
+
 def variance_scaling(
     scale: float, fan_rule: str = "fan_in", distribution: str = "truncated_normal"
 ) -> Scheme:
     r"""Return the scheme of variance $\mathrm{scale} / n$.
 
-    LeCun's is 1/fan_in, Glorot's 1/fan_avg, He's 2/fan_in.
+    LeCun's is 1/fan_in, Glorot's 1/fan_avg, He's 2/fan_in. The scale is the square of
+    a gain, so the scheme of any gain g is that of g**2; for an activation say
+    `variance_scaling(theory.forward_gain("gelu") ** 2)`.
 
     Args:
         scale: the variance at n = 1, above 0.
@@ -77,7 +109,7 @@ def variance_scaling(
     Raises:
         ValueError: if an argument is none of these.
     """
-    scale = _positive("scale", scale)
+    scale = positive("scale", scale)
     _check_choice("fan_rule", fan_rule, _N)
     _check_choice("distribution", distribution, _KERAS_DISTRIBUTION)
     # One weight's limit is sqrt(3) std; a mean of two fans brings a 2 to the numerator.
@@ -86,23 +118,30 @@ def variance_scaling(
     )
     n, n_latex = _N[fan_rule]
     numerator = f"{scale * factor:.6g}"
-    arguments = {
-        "scale": scale,
-        "mode": fan_rule,
-        "distribution": _KERAS_DISTRIBUTION[distribution],
-    }
     return Scheme(
         name="variance_scaling",
         title=f"Variance {scale:.6g}/{fan_rule}, {distribution.replace('_', ' ')}",
-        **_scale(
+        **formulas(
             distribution,
             f"sqrt({numerator} / {n})",
             rf"\sqrt{{\frac{{{numerator}}}{{{n_latex}}}}}",
         ),
-        source=_GLOROT,
-        keras_config=("VarianceScaling", tuple(arguments.items())),
+        source=GLOROT,
+        keras_config=(
+            "VarianceScaling",
+            (
+                ("scale", scale),
+                ("mode", fan_rule),
+                ("distribution", _KERAS_DISTRIBUTION[distribution]),
+            ),
+        ),
         fan_rule=fan_rule,
         gain=math.sqrt(scale),
+        arguments=(
+            ("scale", scale),
+            ("fan_rule", fan_rule),
+            ("distribution", distribution),
+        ),
     )
 
 
@@ -115,14 +154,15 @@ def random_normal(std: float = 0.05) -> Scheme:
     Raises:
         ValueError: if `std` is not a finite number above 0.
     """
-    std = _positive("std", std)
+    std = positive("std", std)
     return Scheme(
         name="random_normal",
         title=f"Normal, std {std:.6g}",
-        **_scale("normal", f"{std:.6g}", f"{std:.6g}"),
-        source=_RUMELHART,
+        **formulas("normal", f"{std:.6g}", f"{std:.6g}"),
+        source=RUMELHART,
         keras_config=("RandomNormal", (("stddev", std),)),
         gain=std,
+        arguments=(("std", std),),
     )
 
 
@@ -138,15 +178,18 @@ def truncated_normal(std: float = 0.05) -> Scheme:
     Raises:
         ValueError: if `std` is not a finite number above 0.
     """
-    std = _positive("std", std)
+    std = positive("std", std)
     kept = f"{TRUNCATION_CORRECTION:.6g}"
     return Scheme(
         name="truncated_normal",
         title=f"Truncated normal, std {std:.6g} before truncation",
-        **_scale("truncated_normal", f"{kept} * {std:.6g}", rf"{kept} \cdot {std:.6g}"),
-        source=_RUMELHART,
+        **formulas(
+            "truncated_normal", f"{kept} * {std:.6g}", rf"{kept} \cdot {std:.6g}"
+        ),
+        source=RUMELHART,
         keras_config=("TruncatedNormal", (("stddev", std),)),
         gain=std * TRUNCATION_CORRECTION,
+        arguments=(("std", std),),
     )
 
 
@@ -159,14 +202,15 @@ def random_uniform(limit: float = 0.05) -> Scheme:
     Raises:
         ValueError: if `limit` is not a finite number above 0.
     """
-    limit = _positive("limit", limit)
+    limit = positive("limit", limit)
     return Scheme(
         name="random_uniform",
         title=f"Uniform, limit {limit:.6g}",
-        **_scale("uniform", f"{limit:.6g}", f"{limit:.6g}"),
-        source=_RUMELHART,
+        **formulas("uniform", f"{limit:.6g}", f"{limit:.6g}"),
+        source=RUMELHART,
         keras_config=("RandomUniform", (("minval", -limit), ("maxval", limit))),
         gain=limit / math.sqrt(3),
+        arguments=(("limit", limit),),
     )
 
 
@@ -179,70 +223,16 @@ def constant(value: float = 0.0) -> Scheme:
     Raises:
         ValueError: if `value` is not a finite number.
     """
-    value = _number("value", value)
+    value = finite("value", value)
     return Scheme(
         name="constant",
         title=f"Constant {value:.6g}",
-        **_scale("constant", f"{value:.6g}", f"{value:.6g}"),
-        source=_RUMELHART,
+        **formulas("constant", f"{value:.6g}", f"{value:.6g}"),
+        source=RUMELHART,
         keras_config=("Constant", (("value", value),)),
         value=value,
+        arguments=(("value", value),),
     )
-
-
-def orthogonal(gain: float = 1.0) -> Scheme:
-    r"""Return a random orthogonal matrix, uniform over all of them, times `gain`.
-
-    A kernel is seen as a matrix whose columns are its last axis. All its singular
-    values are `gain`: the columns are orthogonal, or the rows if there are fewer rows.
-    A weight has mean 0 and std
-    $\mathrm{gain} / \sqrt{\max(n_\mathrm{rows}, n_\mathrm{columns})}$.
-
-    Args:
-        gain: the singular values, above 0.
-
-    Raises:
-        ValueError: if `gain` is not a finite number above 0.
-    """
-    gain = _positive("gain", gain)
-    longest = r"\max(n_\mathrm{rows}, n_\mathrm{columns})"
-    return Scheme(
-        name="orthogonal",
-        title="Orthogonal" if gain == 1 else f"Orthogonal, gain {gain:.6g}",
-        **_scale(
-            "orthogonal",
-            f"{gain:.6g} / sqrt(max(rows, columns))",
-            rf"\frac{{{gain:.6g}}}{{\sqrt{{{longest}}}}}",
-        ),
-        source=_SAXE,
-        keras_config=("Orthogonal", (("gain", gain),)),
-        fan_rule="longest_side",
-        gain=gain,
-    )
-
-
-def _scale(distribution: str, text: str, latex: str) -> dict[str, str]:
-    """Say which quantity the formula gives: the std, a limit or the weight itself."""
-    quantity, symbol = {"uniform": ("limit", r"\ell"), "constant": ("weight", "w")}.get(
-        distribution, ("std", r"\sigma")
-    )
-    return {
-        "distribution": distribution,
-        "formula": f"{quantity} = {text}",
-        "latex": f"{symbol} = {latex}",
-    }
-
-
-def _number(argument: str, value: float) -> float:
-    if not isinstance(value, Real) or not math.isfinite(value):
-        raise ValueError(f"{argument} must be a finite number, got {value!r}")
-    return float(value)
-
-
-def _positive(argument: str, value: float) -> float:
-    if not isinstance(value, Real) or not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{argument} must be a finite number above 0, got {value!r}")
-    return float(value)
 
 
 def _check_choice(argument: str, value: str, allowed: dict[str, Any]) -> None:
@@ -262,80 +252,66 @@ _KERAS_DISTRIBUTION = {
     "uniform": "uniform",
     "normal": "untruncated_normal",
 }
-_RUMELHART = Source(
-    "Learning internal representations by error propagation",
-    "D. E. Rumelhart, G. E. Hinton, R. J. Williams",
-    1986,
-    "https://doi.org/10.21236/ADA164453",
-)
-_LECUN = Source(
-    "Efficient BackProp",
-    "Y. LeCun, L. Bottou, G. B. Orr, K.-R. Müller",
-    1998,
-    "https://doi.org/10.1007/3-540-49430-8_2",
-)
-_GLOROT = Source(
-    "Understanding the difficulty of training deep feedforward neural networks",
-    "X. Glorot, Y. Bengio",
-    2010,
-    "https://proceedings.mlr.press/v9/glorot10a.html",
-)
-_HE = Source(
-    "Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet "
-    "Classification",
-    "K. He, X. Zhang, S. Ren, J. Sun",
-    2015,
-    "https://arxiv.org/abs/1502.01852",
-)
-_SAXE = Source(
-    "Exact solutions to the nonlinear dynamics of learning in deep linear neural "
-    "networks",
-    "A. M. Saxe, J. L. McClelland, S. Ganguli",
-    2014,
-    "https://arxiv.org/abs/1312.6120",
-)
+
+_MAKERS = {
+    make.__name__: make
+    for make in (
+        *(constant, random_normal, random_uniform, truncated_normal, variance_scaling),
+        *(orthogonal, identity, delta_orthogonal, sparse),
+    )
+}
 
 
 def _named(
-    name: str, title: str, keras_class: str, source: Source, scheme: Scheme
+    name: str,
+    title: str,
+    source: Source,
+    scheme: Scheme,
+    keras_class: str | None = None,
 ) -> Scheme:
-    """Give a scheme the name under which the literature and Keras know it."""
+    """Give a scheme the name under which the literature knows it, and maybe Keras."""
     return replace(
-        scheme, name=name, title=title, source=source, keras_config=(keras_class, ())
+        scheme,
+        name=name,
+        title=title,
+        source=source,
+        keras_config=(keras_class, ()) if keras_class else scheme.keras_config,
+        arguments=(),
     )
 
 
-_SCHEMES = (
-    _named("zeros", "Zeros", "Zeros", _RUMELHART, constant(0)),
-    _named("ones", "Ones", "Ones", _RUMELHART, constant(1)),
-    constant(),
-    random_normal(),
-    random_uniform(),
-    truncated_normal(),
-    _named(
-        *("lecun_normal", "LeCun normal", "LecunNormal", _LECUN),
-        variance_scaling(1, "fan_in", "truncated_normal"),
-    ),
-    _named(
-        *("lecun_uniform", "LeCun uniform", "LecunUniform", _LECUN),
-        variance_scaling(1, "fan_in", "uniform"),
-    ),
-    _named(
-        *("glorot_normal", "Glorot normal", "GlorotNormal", _GLOROT),
-        variance_scaling(1, "fan_avg", "truncated_normal"),
-    ),
-    _named(
-        *("glorot_uniform", "Glorot uniform", "GlorotUniform", _GLOROT),
-        variance_scaling(1, "fan_avg", "uniform"),
-    ),
-    _named(
-        *("he_normal", "He normal", "HeNormal", _HE),
-        variance_scaling(2, "fan_in", "truncated_normal"),
-    ),
-    _named(
-        *("he_uniform", "He uniform", "HeUniform", _HE),
-        variance_scaling(2, "fan_in", "uniform"),
-    ),
-    orthogonal(),
-)
-_REGISTRY = {scheme.name: scheme for scheme in _SCHEMES}
+def _family(
+    title: str, source: Source, scale: float, fan_rule: str
+) -> tuple[Scheme, ...]:
+    """Return a proposal in its three distributions; the last has no name in Keras."""
+    name = title.lower()
+    return (
+        _named(
+            *(f"{name}_normal", f"{title} normal", source),
+            variance_scaling(scale, fan_rule, "truncated_normal"),
+            f"{name.capitalize()}Normal",
+        ),
+        _named(
+            *(f"{name}_uniform", f"{title} uniform", source),
+            variance_scaling(scale, fan_rule, "uniform"),
+            f"{name.capitalize()}Uniform",
+        ),
+        _named(
+            *(f"{name}_untruncated_normal", f"{title} normal, untruncated", source),
+            variance_scaling(scale, fan_rule, "normal"),
+        ),
+    )
+
+
+_REGISTRY = {
+    scheme.name: scheme
+    for scheme in (
+        _named("zeros", "Zeros", RUMELHART, constant(0), "Zeros"),
+        _named("ones", "Ones", RUMELHART, constant(1), "Ones"),
+        *(constant(), random_normal(), random_uniform(), truncated_normal()),
+        *_family("LeCun", LECUN, 1, "fan_in"),
+        *_family("Glorot", GLOROT, 1, "fan_avg"),
+        *_family("He", HE, 2, "fan_in"),
+        *(orthogonal(), identity(), delta_orthogonal(), sparse()),
+    )
+}

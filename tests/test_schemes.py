@@ -1,7 +1,11 @@
 """Schemes against Keras's own initializers and against their own formulas."""
 
+import json
 import math
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +13,20 @@ import pytest
 from initlab import schemes
 
 SHAPES = [(300, 200), (200, 300), (3, 5, 40, 60)]
+SMALL = [(20, 30), (30, 20), (50, 6), (5, 6, 8), (3, 3, 4, 8)]
+# These cannot fill every shape; test_structured_schemes.py has them.
+STRUCTURED = ["identity", "delta_orthogonal", "sparse"]
 RANDOM = [
-    name for name in schemes.names() if schemes.get(name).distribution != "constant"
+    name
+    for name in schemes.names()
+    if schemes.get(name).distribution != "constant" and name not in STRUCTURED
+]
+# Names for which Keras has a class of its own.
+IN_KERAS = [
+    name
+    for name in schemes.names()
+    if name not in ("constant", "delta_orthogonal", "sparse")
+    and "untruncated" not in name
 ]
 CUSTOM = {
     "normal(0.3)": schemes.random_normal(0.3),
@@ -22,7 +38,17 @@ CUSTOM = {
     "scaling(.5, fan_in, uniform)": schemes.variance_scaling(0.5, "fan_in", "uniform"),
     "scaling(3, fan_avg)": schemes.variance_scaling(3, "fan_avg"),
 }
-ALL = {name: schemes.get(name) for name in schemes.names()} | CUSTOM
+ALL = CUSTOM | {
+    name: schemes.get(name) for name in schemes.names() if name not in STRUCTURED
+}
+WITH_STRUCTURED = ALL | {
+    "identity": schemes.get("identity"),
+    "identity(1.7)": schemes.identity(1.7),
+    "delta_orthogonal": schemes.get("delta_orthogonal"),
+    "delta_orthogonal(1.7)": schemes.delta_orthogonal(1.7),
+    "sparse": schemes.get("sparse"),
+    "sparse(10, 0.3)": schemes.sparse(10, 0.3),
+}
 
 
 def fans_of(shape):
@@ -62,6 +88,9 @@ def kurtosis(weights):
         ("glorot_uniform", lambda i, o: 2 / (i + o)),
         ("he_normal", lambda i, o: 2 / i),
         ("he_uniform", lambda i, o: 2 / i),
+        ("lecun_untruncated_normal", lambda i, o: 1 / i),
+        ("glorot_untruncated_normal", lambda i, o: 2 / (i + o)),
+        ("he_untruncated_normal", lambda i, o: 2 / i),
         ("random_normal", lambda i, o: 0.05**2),
         ("random_uniform", lambda i, o: 0.05**2 / 3),
         ("truncated_normal", lambda i, o: (0.05 * 0.87962566103423978) ** 2),
@@ -88,18 +117,28 @@ def test_uniform_limits_are_sqrt_three_stds(shape, limit):
         assert schemes.get(name).limit(shape) == pytest.approx(math.sqrt(square))
 
 
-@pytest.mark.parametrize("label", ALL)
+@pytest.mark.parametrize("gain", [0.7, math.sqrt(2), 2])
+@pytest.mark.parametrize(
+    ("fan_rule", "n"), [("fan_in", 40), ("fan_out", 90), ("fan_avg", 65)]
+)
+@pytest.mark.parametrize("distribution", ["truncated_normal", "normal", "uniform"])
+def test_the_square_of_any_gain_scales_any_fan_rule(gain, fan_rule, n, distribution):
+    scheme = schemes.variance_scaling(gain**2, fan_rule, distribution)
+    assert scheme.std((40, 90)) == pytest.approx(gain / math.sqrt(n), rel=1e-12)
+
+
+@pytest.mark.parametrize("label", WITH_STRUCTURED)
 def test_the_formula_as_text_gives_the_number(label):
-    scheme, shape = ALL[label], (30, 70)
-    quantity, right = scheme.formula.split(" = ")
+    scheme, shape = WITH_STRUCTURED[label], shape_for(label)
+    quantity, right = scheme.formula.split(" = ", maxsplit=1)
     known = {"sqrt": math.sqrt, "max": max, "fan_in": 30, "fan_out": 70}
-    number = eval(right, known | {"rows": 30, "columns": 70})
+    number = eval(right, known | {"rows": 30, "columns": 70, "row": 0, "column": 0})
     assert number == pytest.approx(quantity_of(scheme, quantity, shape), rel=1e-5)
 
 
-@pytest.mark.parametrize("label", ALL)
+@pytest.mark.parametrize("label", WITH_STRUCTURED)
 def test_the_formula_as_latex_gives_the_same_number(label):
-    scheme, shape = ALL[label], (30, 70)
+    scheme, shape = WITH_STRUCTURED[label], shape_for(label)
     symbol, right = scheme.latex.split(" = ")
     for tex, number in (
         (r"n_\mathrm{in}", "30"),
@@ -107,15 +146,20 @@ def test_the_formula_as_latex_gives_the_same_number(label):
         (r"n_\mathrm{rows}", "30"),
         (r"n_\mathrm{columns}", "70"),
         (r"\cdot", "*"),
+        (r"\, \delta_{ij}", "* 1"),
         (r"\max", "max"),
     ):
         right = right.replace(tex, number)
     while "{" in right:  # from the innermost braces outwards
         right = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", r"((\1)/(\2))", right)
         right = re.sub(r"\\sqrt\{([^{}]*)\}", r"sqrt(\1)", right)
-    quantity = {r"\sigma": "std", r"\ell": "limit", "w": "weight"}[symbol]
+    quantity = {r"\sigma": "std", r"\ell": "limit"}.get(symbol, "weight")
     number = eval(right, {"sqrt": math.sqrt, "max": max})
     assert number == pytest.approx(quantity_of(scheme, quantity, shape), rel=1e-5)
+
+
+def shape_for(label):
+    return (1, 30, 70) if label.startswith("delta") else (30, 70)
 
 
 def quantity_of(scheme, quantity, shape):
@@ -125,6 +169,28 @@ def quantity_of(scheme, quantity, shape):
 
 
 # --- the samples
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("random_normal", 0.017279209603239302, -0.06515786158021805),
+        ("random_uniform", 0.0011821624700256717, 0.04486494471372439),
+        ("truncated_normal", 0.017279209603239302, -0.06515786158021805),
+        ("lecun_normal", 0.2778055899285235, -1.0475721164572336),
+        ("lecun_uniform", 0.028956948446311026, 1.0989622188680226),
+        ("glorot_normal", 0.2778055899285235, -1.0475721164572336),
+        ("he_normal", 0.3928764329799765, -1.4814906946577076),
+        ("he_uniform", 0.04095130921771162, 1.5541672744587869),
+        ("orthogonal", 0.7227690004350709, -0.7227690004350709),
+    ],
+)
+def test_a_recorded_draw_is_drawn_again(name, first, last):
+    weights = sample(schemes.get(name), (2, 2), seed=1)
+    assert (weights[0, 0], weights[1, 1]) == (
+        pytest.approx(first, rel=1e-12),
+        pytest.approx(last, rel=1e-12),
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -216,14 +282,49 @@ def test_keras_draws_from_the_same_distribution(label):
             assert np.abs(theirs).max() == pytest.approx(limit, rel=1e-2)
 
 
-@pytest.mark.parametrize("name", [n for n in schemes.names() if n != "constant"])
+def statistics(draws):
+    """Give three statistics of every draw, each of shape (draws,)."""
+    squares = (draws**2).mean(axis=1)
+    return {
+        "mean": draws.mean(axis=1),
+        "variance": squares,
+        "kurtosis": (draws**4).mean(axis=1) / squares**2,
+    }
+
+
+@pytest.mark.parametrize("name", [*RANDOM, "scaling(3, fan_avg)"])
+def test_two_hundred_draws_agree_with_those_of_keras(name):
+    scheme = ALL[name]
+    for number, shape in enumerate(SMALL):
+        seeds = range(200 * number, 200 * number + 200)
+        ours = np.stack([sample(scheme, shape, seed).ravel() for seed in seeds])
+        theirs = np.stack([from_keras(scheme, shape, seed).ravel() for seed in seeds])
+        limit = scheme.limit(shape)
+        for draws in (ours, theirs):
+            assert np.abs(draws).max() <= limit * (1 + 1e-6)
+            if math.isfinite(limit) and scheme.distribution != "orthogonal":
+                assert np.abs(draws).max() > 0.999 * limit
+        ours, theirs = statistics(ours), statistics(theirs)
+        if scheme.distribution == "orthogonal":  # its squares have a fixed sum
+            variance = scheme.std(shape) ** 2
+            assert ours.pop("variance") == pytest.approx(variance, rel=1e-12)
+            assert theirs.pop("variance") == pytest.approx(variance, rel=1e-5)
+        for statistic, values in ours.items():
+            pair = (values, theirs[statistic])
+            error = math.sqrt(sum(part.var(ddof=1) / 200 for part in pair))
+            difference = pair[0].mean() - pair[1].mean()
+            assert abs(difference) < 3 * error, (statistic, shape)
+
+
+@pytest.mark.parametrize("name", IN_KERAS)
 def test_keras_knows_the_scheme_under_the_same_name(name):
     import keras
 
     ours, theirs = schemes.get(name).keras(3), keras.initializers.get(name)
     assert type(ours) is type(theirs)
     ours, theirs = ours.get_config(), theirs.get_config()
-    assert ours.pop("seed", None) == (None if name in ("zeros", "ones") else 3)
+    unseeded = ("zeros", "ones", "identity")
+    assert ours.pop("seed", None) == (None if name in unseeded else 3)
     theirs.pop("seed", None)
     assert ours == theirs
 
@@ -236,20 +337,6 @@ def test_keras_initializers_are_fresh_and_never_twins(name):
     assert (np.asarray(first((8, 8))) != np.asarray(second((8, 8)))).any()
     seeded = [np.asarray(scheme.keras(5)((8, 8))) for _ in range(2)]
     np.testing.assert_array_equal(*seeded)
-
-
-@pytest.mark.parametrize(
-    "shape", [(), (7,), (3, 5), (3, 5, 7), (2, 3, 5, 7), (2, 3, 4, 5, 6)], ids=str
-)
-def test_fans_are_those_of_keras(shape):
-    from keras.src.initializers.random_initializers import compute_fans
-
-    assert schemes.fans(shape) == compute_fans(shape)
-
-
-def test_fans_of_a_dense_and_of_a_convolution_kernel():
-    assert schemes.fans((784, 128)) == (784, 128)
-    assert schemes.fans([np.int64(3), 3, 16, 32]) == (144, 288)
 
 
 def test_a_single_unit_has_a_kernel_too():
@@ -275,6 +362,8 @@ def test_titles_tell_parameters_apart():
     assert schemes.get("orthogonal").title == "Orthogonal"
     assert schemes.orthogonal(2).title == "Orthogonal, gain 2"
     assert schemes.random_normal(0.1).title == "Normal, std 0.1"
+    titles = [schemes.get(name).title for name in schemes.names()]
+    assert len(set(titles)) == len(titles)
 
 
 def test_the_registry_holds_every_scheme_under_its_own_name():
@@ -283,6 +372,8 @@ def test_the_registry_holds_every_scheme_under_its_own_name():
         *("random_normal", "random_uniform", "truncated_normal"),
         *("lecun_normal", "glorot_normal", "he_normal"),
         *("lecun_uniform", "glorot_uniform", "he_uniform"),
+        *("lecun_untruncated_normal", "glorot_untruncated_normal"),
+        *("he_untruncated_normal", "identity", "delta_orthogonal", "sparse"),
     }
     for name in schemes.names():
         scheme = schemes.get(name)
@@ -301,6 +392,8 @@ def test_the_registry_holds_every_scheme_under_its_own_name():
         ("xavier_uniform", "glorot_uniform"),
         ("kaiming normal", "he_normal"),
         ("zeroes", "zeros"),
+        ("deltaorthogonal", "delta_orthogonal"),
+        ("he_untruncated", "he_untruncated_normal"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_closest_ones(wrong, meant):
@@ -319,6 +412,24 @@ def test_what_is_no_name_is_refused(wrong):
         schemes.get(wrong)
 
 
+@pytest.mark.parametrize("label", WITH_STRUCTURED)
+def test_a_scheme_comes_back_from_its_config(label):
+    scheme = WITH_STRUCTURED[label]
+    config = json.loads(json.dumps(scheme.get_config()))
+    assert schemes.from_config(config) == scheme
+
+
+def test_a_config_of_no_scheme_is_refused():
+    with pytest.raises(ValueError, match="unknown scheme 'he': The schemes are"):
+        schemes.from_config({"name": "he"})
+    with pytest.raises(ValueError, match="no scheme 'he_normal' takes arguments, got"):
+        schemes.from_config({"name": "he_normal", "gain": 2})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'std'"):
+        schemes.from_config({"name": "orthogonal", "std": 2})
+    with pytest.raises(TypeError, match="scheme must be a name"):
+        schemes.from_config({})
+
+
 @pytest.mark.parametrize("bad", [0, -1, math.nan, math.inf, None, "0.1"])
 @pytest.mark.parametrize(
     ("make", "argument"),
@@ -327,6 +438,9 @@ def test_what_is_no_name_is_refused(wrong):
         (schemes.truncated_normal, "std"),
         (schemes.random_uniform, "limit"),
         (schemes.orthogonal, "gain"),
+        (schemes.identity, "gain"),
+        (schemes.delta_orthogonal, "gain"),
+        (lambda std: schemes.sparse(std=std), "std"),
         (schemes.variance_scaling, "scale"),
     ],
 )
@@ -369,3 +483,17 @@ def test_a_bad_shape_is_named():
 def test_only_a_generator_may_draw(wrong):
     with pytest.raises(TypeError, match="rng must be a numpy Generator"):
         schemes.get("zeros").sample((2, 2), wrong)
+
+
+def test_the_schemes_are_pure_numpy():
+    code = (
+        "import sys, initlab.schemes as schemes, numpy\n"
+        "scheme = schemes.get('delta_orthogonal')\n"
+        "scheme.sample((3, 4, 8), numpy.random.default_rng(0))\n"
+        "print({'keras', 'tensorflow', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert done.stdout.strip() == "set()"
