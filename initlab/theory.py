@@ -3,26 +3,54 @@
 The pre-activations of a wide layer are Gaussian. Where they are z ~ N(0, 1), the
 activation f turns their second moment 1 into E f(z)^2, and on the way back a gradient's
 is multiplied by E f'(z)^2. The gains say what the weights must make up for, for any f.
+Then come the maps that hold at any other scale, their fixed points, and `recommend`,
+which weighs them up.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
-from itertools import pairwise
-from typing import Any
-
-import numpy as np
 
 from initlab import activations
+from initlab._fixed_points import (
+    DepthScales,
+    FixedPoint,
+    FixedPoints,
+    correlation_fixed_points,
+    depth_scales,
+    fixed_points,
+)
+from initlab._quadrature import unit_gain
+from initlab._recommendation import Recommendation, recommend
+from initlab.mean_field import (
+    AnyActivation,
+    CriticalLine,
+    chi_1,
+    correlation_map,
+    critical_line,
+    variance_map,
+)
 
-# Beyond this many sigmas N(0, 1) has no mass in double precision (exp(-722) remains).
-_END = 38.0
-# Where the line is cut before integrating, so that no bump between them is overlooked.
-_CUTS = (-_END, -20.0, -12.0, *map(float, range(-8, 9)), 12.0, 20.0, _END)
-
-AnyActivation = str | Callable[..., Any] | activations.Activation
+__all__ = [
+    "AnyActivation",
+    "CriticalLine",
+    "DepthScales",
+    "FixedPoint",
+    "FixedPoints",
+    "Recommendation",
+    "backward_gain",
+    "chi_1",
+    "correlation_fixed_points",
+    "correlation_map",
+    "critical_line",
+    "critical_std",
+    "depth_scales",
+    "fixed_points",
+    "forward_gain",
+    "recommend",
+    "variance_map",
+]
 
 
 def forward_gain(activation: AnyActivation) -> float:
@@ -48,8 +76,7 @@ def forward_gain(activation: AnyActivation) -> float:
         ValueError: if f(z) is not a finite real number for every z, if E f(z)^2 is
             infinite or 0, if f is not elementwise, or if the name is unknown.
     """
-    activation = activations.get(activation)
-    return 1 / math.sqrt(_second_moment(activation.f, activation, "f(z)"))
+    return unit_gain(activations.get(activation))
 
 
 def backward_gain(activation: AnyActivation) -> float:
@@ -73,8 +100,7 @@ def backward_gain(activation: AnyActivation) -> float:
         ValueError: if f'(z) is not a finite real number for every z, if E f'(z)^2 is
             infinite or 0, if f is not elementwise, or if the name is unknown.
     """
-    activation = activations.get(activation)
-    return 1 / math.sqrt(_second_moment(activation.derivative, activation, "f'(z)"))
+    return unit_gain(activations.get(activation), of_derivative=True)
 
 
 def critical_std(activation: AnyActivation, fan_in: int) -> float:
@@ -101,55 +127,3 @@ def critical_std(activation: AnyActivation, fan_in: int) -> float:
     if inputs < 1:
         raise ValueError(f"fan_in must be at least 1, got {inputs}")
     return forward_gain(activation) / math.sqrt(inputs)
-
-
-def _second_moment(
-    function: activations.Function, activation: activations.Activation, what: str
-) -> float:
-    """Return E function(z)^2 for z ~ N(0, 1), by quadrature between cuts and kinks."""
-    from scipy.integrate import quad
-
-    name = activation.name
-
-    def integrand(z: float) -> float:
-        value = float(function(np.array([z]))[0])
-        if not math.isfinite(value):
-            raise ValueError(
-                f"activation {name!r} has no finite second moment: "
-                f"{what} is {value} at z = {z:.6g}"
-            )
-        # The density is split over both factors, lest a large value's square overflow.
-        return (value * math.exp(-(z**2) / 4)) ** 2 / math.sqrt(2 * math.pi)
-
-    cuts = sorted({*_CUTS, *(kink for kink in activation.kinks if abs(kink) < _END)})
-    # What f warns about, say a logarithm of -1, is raised here as an error.
-    with np.errstate(all="ignore"):
-        _check_elementwise(function, name)
-        pieces = [
-            quad(integrand, low, high, epsabs=0, epsrel=1e-9, limit=100, full_output=1)
-            for low, high in pairwise(cuts)
-        ]
-        tail = integrand(-_END) + integrand(_END)
-    moment = math.fsum(piece[0] for piece in pieces)
-    error = math.fsum(piece[1] for piece in pieces)
-    if error > 1e-6 * abs(moment) or tail > 1e-9 * moment:
-        raise ValueError(
-            f"activation {name!r} has no finite second moment: "
-            f"the mean of {what}^2 over z ~ N(0, 1) does not converge "
-            "(or f computes in less than double precision)"
-        )
-    if moment < 1e-30:
-        raise ValueError(
-            f"activation {name!r} has no gain: {what} is 0 for every z ~ N(0, 1)"
-        )
-    return moment
-
-
-def _check_elementwise(function: activations.Function, name: str) -> None:
-    z = np.array([-1.3, 0.2, 0.9])
-    alone = np.concatenate([function(z[[i]]) for i in range(z.size)])
-    if not np.allclose(function(z), alone, rtol=1e-3, atol=1e-6, equal_nan=True):
-        raise ValueError(
-            f"activation {name!r} must work element by element: "
-            "its value at one z changes with the others"
-        )
