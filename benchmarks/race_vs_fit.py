@@ -1,181 +1,298 @@
-"""Time ``race`` against a loop of ``model.fit`` on question 8's work.
+"""Time ``race`` against a loop of ``model.fit`` on the work of the case studies.
 
 ``python -m benchmarks.race_vs_fit`` trains the same networks both ways in one process,
 compile time included, checks that the numbers agree within the noise of the seeds, and
-prints the ratio of the times. The default is a tenth of the work; ``--full`` is all of
-it: 4 initializers, 5 epochs of 48,000 images in batches of 64.
+prints the ratios of the times. The default is a part of the work; ``--full`` is all of
+it. Peak memory is that of a process of its own for each way: one ``fit`` of one network
+there, the whole race here.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
+import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-INITIALIZERS = ("zeros", "random_normal", "glorot_normal", "he_normal")
-BATCH, RATE = 64, 0.001
+from benchmarks.table import Row, peak_megabytes, show, timed
+
+Data = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+WORDS, WORDS_OF_A_REVIEW = 10_000, 200
+
+
+@dataclass(frozen=True)
+class Work:
+    """A case study as its source does it; ``samples`` include those for validation."""
+
+    title: str
+    load: Callable[[], Data]
+    build: Callable[[Any], Any]
+    initializers: tuple[str, ...]
+    samples: int
+    epochs: int
+    batch_size: int
+    loss: str
+    wanted: str
+    part: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark, print its table and return 0 if the numbers agree."""
+    """Run the benchmark, print its table and return 0 if all promises hold."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     options = _parse(arguments)
+    if options.memory_of:
+        _run_for_memory(WORKS[options.work[0]], options)
+        return 0
+    return show(rows(options.work, full=options.full, seeds=options.seeds))
+
+
+def rows(works: Sequence[str], full: bool = False, seeds: int = 1) -> list[Row]:
+    """Measure the named works."""
     import tensorflow as tf
 
-    from initlab import data
-
     tf.constant(0.0)  # starts TensorFlow, which is nobody's work
-    dataset = data.load("fashion_mnist")
-    samples = min(options.samples * 5 // 4, len(dataset.x_train))
-    train = dataset.x_train[:samples], dataset.y_train[:samples]
-    test = dataset.x_test, dataset.y_test
-    work = {
-        "race, first call": lambda: _by_race(train, test, options),
-        "race, compiled before": lambda: _by_race(train, test, options),
-        "fit, uint8 images": lambda: _by_fit(train, test, options),
-        "fit, float images": lambda: _by_fit(
-            (train[0] / 255, train[1]), (test[0] / 255, test[1]), options
-        ),
-    }
-    measured = {name: _time(run) for name, run in work.items()}
-    runs = len(INITIALIZERS) * options.seeds
-    steps = runs * options.epochs * -(-(samples * 4 // 5) // BATCH)
-    print(
-        f"\n{len(INITIALIZERS)} initializers × {options.seeds} seeds × "
-        f"{options.epochs} epochs of {samples * 4 // 5:,} images, batch {BATCH}, "
-        f"{os.cpu_count()} cores"
+    return [_measure(name, WORKS[name], full, seeds) for name in works]
+
+
+def _measure(name: str, work: Work, full: bool, seeds: int) -> Row:
+    train, test = _cut(work, work.load(), full)
+    epochs = work.epochs if full else 1
+    ours, raced = timed(lambda: _by_race(work, train, test, seeds, epochs))
+    theirs, fitted = timed(lambda: _by_fit(work, train, test, seeds, epochs))
+    gap = np.abs(raced.mean(axis=1) - fitted.mean(axis=1)).max()
+    memory = [_memory(name, way, full) for way in ("race", "fit")]
+    samples = len(train[0])
+    return Row(
+        work=f"{work.title}: {len(work.initializers)} initializers × {seeds} seeds × "
+        f"{epochs} epochs of {samples:,}",
+        ours=ours,
+        theirs=theirs,
+        ratio=theirs / ours,
+        wanted=work.wanted,
+        # Weights and data order differ, so single runs differ as seeds do.
+        same=bool(gap < _noise(len(test[0]))) and memory[0] <= 2 * memory[1],
+        note=f"test accuracy within {gap:.3f}; peak memory "
+        f"{memory[0]:.0f} against {memory[1]:.0f} MB",
     )
-    print(f"{'':24}{'seconds':>9}{'ms/step':>9}{'CPU s':>8}{'ratio':>8}{'peak MB':>9}")
-    base = measured["race, first call"][0]
-    for name, (seconds, cpu, peak, _) in measured.items():
-        print(
-            f"{name:24}{seconds:9.1f}{1000 * seconds / steps:9.2f}{cpu:8.1f}"
-            f"{seconds / base:8.1f}{peak:9.0f}"
-        )
-    return _compare(*(measured[name][3] for name in work))
+
+
+def _noise(test_samples: int) -> float:
+    """What single runs of few epochs may differ by: 0.05, more on few test samples."""
+    return 0.05 + 2 / np.sqrt(test_samples)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.race_vs_fit",
-        description="Time race against a loop of model.fit on question 8's work.",
+        description="Time race against a loop of model.fit on the case studies' work.",
     )
-    parser.add_argument("--samples", type=int, default=9600, help="training images")
-    parser.add_argument("--seeds", type=int, default=1, help="runs per initializer")
-    parser.add_argument("--epochs", type=int, default=2, help="epochs of each run")
     parser.add_argument(
-        "--full", action="store_true", help="48,000 images, 5 epochs (many minutes)"
+        "work", nargs="*", default=list(WORKS), help=f"{', '.join(WORKS)} (all)"
     )
+    parser.add_argument("--seeds", type=int, default=1, help="runs per initializer")
+    parser.add_argument("--full", action="store_true", help="all epochs, all samples")
+    parser.add_argument("--memory-of", choices=("race", "fit"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.full:
-        options.samples, options.epochs = 48_000, 5
-    for name in ("samples", "seeds", "epochs"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1, got {getattr(options, name)}")
+    for name in options.work:
+        if name not in WORKS:
+            parser.error(f"work must be one of {', '.join(WORKS)}, got {name!r}")
+    if options.seeds < 1:
+        parser.error(f"--seeds must be at least 1, got {options.seeds}")
     return options
 
 
-def _time(run: Callable[[], Any]) -> tuple[float, float, float, Any]:
-    """Return wall seconds, CPU seconds, the process's peak in MB, and the result.
-
-    The peak never falls, so it tells what a row added to the rows above it.
-    """
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = run()
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    unit = 1024**2 if sys.platform == "darwin" else 1024  # macOS counts bytes
-    return wall, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, result
+def _memory(name: str, way: str, full: bool) -> float:
+    """Return the peak megabytes of a process that does the work one way."""
+    command = [sys.executable, "-m", "benchmarks.race_vs_fit", name]
+    command += ["--memory-of", way, *(["--full"] if full else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
 
 
-def _network(initializer: Any, rescale: bool) -> Any:
-    import keras
+def _run_for_memory(work: Work, options: argparse.Namespace) -> None:
+    train, test = _cut(work, work.load(), options.full)
+    if options.memory_of == "race":
+        _by_race(work, train, test, seeds=1, epochs=1)
+    else:
+        _by_fit(work, train, test, seeds=1, epochs=1, names=work.initializers[:1])
+    print(f"\n{peak_megabytes():.0f}")
 
-    first = [keras.layers.Rescaling(1 / 255)] if rescale else []
-    return keras.Sequential(
-        [
-            keras.Input((28, 28)),
-            *first,
-            keras.layers.Flatten(),
-            keras.layers.Dense(128, "relu", kernel_initializer=initializer),
-            keras.layers.Dense(10, "softmax"),
-        ]
+
+def _cut(work: Work, data: Data, full: bool) -> Data:
+    (x, y), test = data
+    samples = min(len(x), int(work.samples * (1 if full else work.part)))
+    return (x[:samples], y[:samples]), test
+
+
+def _schemes(names: Sequence[str]) -> Mapping[str, Any]:
+    from initlab import schemes
+
+    given = {name: schemes.get(name) for name in names}
+    return given | (
+        {"random_normal": schemes.random_normal(1)} if "zeros" in names else {}
     )
 
 
-def _schemes() -> dict[str, Any]:
-    from initlab import schemes
-
-    named = {name: name for name in INITIALIZERS}
-    return named | {"random_normal": schemes.random_normal(std=1)}
-
-
-def _by_race(train: Any, test: Any, options: argparse.Namespace) -> np.ndarray:
+def _by_race(work: Work, train: Any, test: Any, seeds: int, epochs: int) -> np.ndarray:
     from initlab.race import race
 
     result = race(
-        lambda initializer: _network(initializer(), rescale=True),
+        work.build,
         train,
-        _schemes(),
-        seeds=options.seeds,
-        learning_rates=RATE,
-        epochs=options.epochs,
-        batch_size=BATCH,
+        _schemes(work.initializers),
+        seeds=seeds,
+        epochs=epochs,
+        batch_size=work.batch_size,
         validation_split=0.2,
+        loss=work.loss,
         test_data=test,
         progress=False,
     )
     return result.test_accuracy[:, 0]
 
 
-def _by_fit(train: Any, test: Any, options: argparse.Namespace) -> np.ndarray:
+def _by_fit(
+    work: Work,
+    train: Any,
+    test: Any,
+    seeds: int,
+    epochs: int,
+    names: Sequence[str] | None = None,
+) -> np.ndarray:
     """Do what a reader would type: one model, one ``fit``, one ``evaluate`` each."""
     import keras
 
-    from initlab import schemes
-
     accuracies = []
-    for name in INITIALIZERS:
-        scheme = schemes.get(_schemes()[name])
-        for seed in range(options.seeds):
+    for scheme in _schemes(names or work.initializers).values():
+        for seed in range(seeds):
             keras.utils.set_random_seed(seed)
-            model = _network(scheme.keras(seed), rescale=train[0].dtype == np.uint8)
-            model.compile(
-                keras.optimizers.Adam(RATE),
-                "sparse_categorical_crossentropy",
-                metrics=["accuracy"],
-            )
+            model = work.build(scheme.keras)
+            model.compile("adam", work.loss, metrics=["accuracy"])
             model.fit(
                 *train,
-                epochs=options.epochs,
-                batch_size=BATCH,
+                epochs=epochs,
+                batch_size=work.batch_size,
                 validation_split=0.2,
                 verbose=0,
             )
             accuracies.append(model.evaluate(*test, verbose=0)[1])
-    return np.reshape(accuracies, (len(INITIALIZERS), options.seeds))
+    return np.reshape(accuracies, (-1, seeds))
 
 
-def _compare(first: np.ndarray, again: np.ndarray, *others: np.ndarray) -> int:
-    """Print the accuracies side by side; return 1 if they differ by more than noise.
+def _images(name: str) -> Data:
+    from initlab import data
 
-    The ways differ in weights and data order, so single runs differ as seeds do: by
-    some percent after so few steps.
-    """
-    print("\ntest accuracy (mean over seeds)      race   fit uint8   fit float")
-    agree = np.array_equal(first, again)
-    for place, name in enumerate(INITIALIZERS):
-        means = [ways[place].mean() for ways in (first, *others)]
-        print(f"{name:33}{means[0]:8.4f}{means[1]:12.4f}{means[2]:12.4f}")
-        agree &= max(means) - min(means) < 0.05
-    print("the same within noise" if agree else "THE NUMBERS DO NOT AGREE")
-    return 0 if agree else 1
+    given = data.load(name)
+    return (given.x_train, given.y_train.ravel()), (given.x_test, given.y_test.ravel())
+
+
+def _reviews() -> Data:
+    import keras
+
+    from initlab import data
+
+    given = data.load("imdb")
+
+    def numbers(reviews: np.ndarray) -> np.ndarray:
+        padded = keras.utils.pad_sequences(reviews, maxlen=WORDS_OF_A_REVIEW)
+        return np.where(padded < WORDS, padded, 2)  # 2 stands for an unknown word
+
+    return (
+        (numbers(given.x_train), given.y_train),
+        (numbers(given.x_test), given.y_test),
+    )
+
+
+def _dense_network(initializer: Any) -> Any:
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(128, "relu", kernel_initializer=initializer()),
+            keras.layers.Dense(10, "softmax"),
+        ]
+    )
+
+
+def _convolutional_network(initializer: Any) -> Any:
+    import keras
+
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(32, 3, activation="relu", kernel_initializer=initializer()),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, activation="relu", kernel_initializer=initializer()),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(64, "relu", kernel_initializer=initializer()),
+            layers.Dense(10, "softmax", kernel_initializer=initializer()),
+        ]
+    )
+
+
+def _recurrent_network(initializer: Any) -> Any:
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input((WORDS_OF_A_REVIEW,), dtype="int32"),
+            keras.layers.Embedding(WORDS, 32, embeddings_initializer=initializer()),
+            keras.layers.SimpleRNN(32),
+            keras.layers.Dense(1, "sigmoid"),
+        ]
+    )
+
+
+WORKS = {
+    "question_8": Work(
+        title="question 8, dense",
+        load=lambda: _images("fashion_mnist"),
+        build=_dense_network,
+        initializers=("zeros", "random_normal", "glorot_normal", "he_normal"),
+        samples=60_000,
+        epochs=5,
+        batch_size=64,
+        loss="sparse_categorical_crossentropy",
+        wanted="≥ 6",
+        part=0.4,
+    ),
+    "slide_11": Work(
+        title="slide 11, recurrent",
+        load=_reviews,
+        build=_recurrent_network,
+        initializers=("random_uniform", "glorot_uniform", "he_normal"),
+        samples=25_000,
+        epochs=3,
+        batch_size=32,
+        loss="binary_crossentropy",
+        wanted="≥ 6",
+        part=0.2,
+    ),
+    "slide_10": Work(
+        title="slide 10, convolutional",
+        load=lambda: _images("cifar10"),
+        build=_convolutional_network,
+        initializers=("glorot_uniform", "he_normal", "random_normal"),
+        samples=50_000,
+        epochs=5,
+        batch_size=32,
+        loss="sparse_categorical_crossentropy",
+        wanted="≥ 1.2",
+        part=0.1,
+    ),
+}
 
 
 if __name__ == "__main__":

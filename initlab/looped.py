@@ -1,18 +1,18 @@
-"""Any Keras model, one run after the other: the plain engine of ``race``.
+"""Any Keras model, one ``model.fit`` after the other: the engine "keras" of ``race``.
 
-It calls ``model.fit`` epoch by epoch, so it works for whatever Keras can train, on
-batches in the order that ``race`` gives. A run is treated as a stack of one, so that
-both engines look alike from outside.
+It calls ``fit`` epoch by epoch, so it works for whatever Keras can train, on batches in
+the order that ``race`` gives: the measure of all other engines. A run is treated as a
+stack of one, so that all engines look alike from outside.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from initlab.race_setup import expected_retracing
 
 
 def runs_in_turn(
@@ -73,13 +73,13 @@ class LoopedRun:
             .map(lambda indices: (tf.gather(x, indices), tf.gather(y, indices)))
             .prefetch(2)
         )
-        with _expected_retracing():
+        with expected_retracing():
             history = self._model.fit(batches, shuffle=False, verbose=0).history
         return {name: np.array(values) for name, values in history.items()}
 
     def evaluate(self, x: Any, y: Any) -> dict[str, np.ndarray]:
         """Return the metrics on data that the run does not train on."""
-        with _expected_retracing():
+        with expected_retracing():
             measured = self._model.evaluate(
                 x, y, batch_size=self._batch_size, verbose=0, return_dict=True
             )
@@ -88,17 +88,3 @@ class LoopedRun:
     def weights(self) -> list[np.ndarray]:
         """Return the weights in Keras's order, each of shape ``(1, ...)``."""
         return [weight[None] for weight in self._model.get_weights()]
-
-
-@contextlib.contextmanager
-def _expected_retracing() -> Iterator[None]:
-    """Keep TensorFlow from warning that every new model is traced anew: it must be."""
-    import tensorflow as tf
-
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

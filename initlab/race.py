@@ -2,21 +2,21 @@
 
 :func:`race` is the whole of it; its result is a ``Race`` (module ``race_result``). What
 a seed decides is public (``race_seeds``), so that a run can be repeated by hand. Chains
-of Dense layers are trained all at once by a compiled program (``stacked``), everything
-else by Keras's own ``fit`` (``looped``): same batches, same numbers.
+of Dense layers, and of an Embedding and SimpleRNN layers before them, are trained all
+at once by a compiled program (``stacked``); all other models run whole epochs of
+Keras's own step (``compiled``). Same batches, same numbers as ``model.fit``.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from initlab import looped, race_setup, stacked
-from initlab.race_result import CURVES, ENDS, Race
+from initlab import compiled, race_parallel, race_setup
+from initlab.race_jobs import Job
+from initlab.race_result import Race
 from initlab.race_seeds import (
     InitializerMaker,
     epoch_order,
@@ -27,7 +27,7 @@ from initlab.stack_plan import NotStackable, Plan, make_plan
 
 __all__ = ["InitializerMaker", "Race", "epoch_order", "race"]
 
-ENGINES = ("auto", "stacked", "keras")
+ENGINES = ("auto", "stacked", "xla", "graph", "keras")
 
 
 def race(
@@ -44,6 +44,7 @@ def race(
     loss: Any = "sparse_categorical_crossentropy",
     test_data: tuple[Any, Any] | None = None,
     engine: str = "auto",
+    parallel: int | None = None,
     keep_weights: bool = False,
     progress: bool | str = True,
 ) -> Race:
@@ -85,8 +86,16 @@ def race(
         loss: A Keras name or loss object. Accuracy is measured for crossentropies.
         test_data: ``(x, y)``, measured once, after the last epoch.
         engine: ``"stacked"``: all runs of a seed in one compiled program; an error says
-            why if that is impossible. ``"keras"``: one ``fit`` after the other.
-            ``"auto"``: stacked wherever it gives the same numbers.
+            why if that is impossible. ``"graph"``: one run after the other, whole
+            epochs of Keras's own training step. ``"xla"``: the same, compiled.
+            ``"keras"``: one ``fit`` after the other. ``"auto"``: stacked wherever it
+            gives the same numbers, else xla or graph, whichever measures faster for
+            such a model (``settings["engine"]`` says which).
+        parallel: Number of worker processes that share the seeds, through joblib;
+            ``-1`` for one per processor, ``None`` for none. Inside
+            ``joblib.parallel_config("dask")`` the workers are those of the Dask
+            cluster. The numbers are the same. If a worker dies, its seeds are trained
+            again.
         keep_weights: Keep the weights of all runs before and after training.
         progress: Show a bar, if tqdm is there and stderr is a terminal;
             ``"notebook"`` for a bar in a notebook, where there is none otherwise.
@@ -97,6 +106,13 @@ def race(
     Raises:
         ValueError: If an argument, the model or the data cannot be used; the message
             names it, what came and what is allowed.
+        ImportError: If ``parallel`` is used without joblib.
+        RuntimeError: If workers die again and again.
+
+    Warns:
+        RuntimeWarning: If it is interrupted (Ctrl-C, or Stop in a notebook) after at
+            least one seed is finished: the result then holds the finished seeds.
+            Before that, the ``KeyboardInterrupt`` goes on.
 
     Note:
         Python's and numpy's random states are as before afterwards; Keras's seed is
@@ -106,13 +122,14 @@ def race(
     race_setup.check_backend()
     race_setup.check_whole_number("epochs", epochs)
     race_setup.check_whole_number("batch_size", batch_size)
+    race_setup.check_workers(parallel)
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
     x, y, test = race_setup.arrays(data, test_data)
     seeds = race_setup.seed_numbers(seeds)
     loss_name, classifies = race_setup.describe_loss(loss)
     with seeded(seeds[0]):  # what Keras draws while we build is undone afterwards
-        job = _Job(
+        job = Job(
             build=build,
             initializers=initializer_functions(initializers),
             learning_rates=race_setup.rates(learning_rates),
@@ -125,16 +142,17 @@ def race(
             keep_weights=keep_weights,
         )
         models = {name: job.model(name, seeds[0]) for name in job.initializers}
-        outputs = next(iter(models.values())).output_shape
-        y = race_setup.fit_labels("y", y, outputs, loss_name)
+        first = next(iter(models.values()))
+        for name, inputs in (("x", x), ("test x", test[0] if test else None)):
+            race_setup.check_tokens(name, inputs, first)
+        y = race_setup.fit_labels("y", y, first.output_shape, loss_name)
         train, validation = race_setup.split(x, y, validation_split)
         if test is not None:
-            test = test[0], race_setup.fit_labels("test y", test[1], outputs, loss_name)
-        plan = (
-            None
-            if engine == "keras"
-            else _plan(job, models, insist=engine == "stacked")
-        )
+            labels = race_setup.fit_labels(
+                "test y", test[1], first.output_shape, loss_name
+            )
+            test = test[0], labels
+        engine, plan = _choose_engine(engine, job, models)
         settings = {
             "epochs": epochs,
             "batch_size": batch_size,
@@ -143,149 +161,46 @@ def race(
             "training_samples": len(train[0]),
             "validation_samples": len(validation[0]) if validation else 0,
             "test_samples": len(test[0]) if test else 0,
-            "engine": "stacked" if plan else "keras",
+            "engine": engine,
         }
         job = replace(
             job,
             train=train,
             validation=validation,
             test=test,
+            engine=engine,
             plan=plan,
             settings=settings,
         )
-        with race_setup.progress_bar(len(seeds) * job.stages, progress) as advance:
-            races = [_race_one_seed(job, seed, advance) for seed in seeds]
+        total = len(seeds) * job.stages
+        with race_setup.progress_bar(total, progress) as advance:
+            races = race_parallel.race_all_seeds(job, seeds, parallel, advance)
     return replace(Race.join(races), seconds=time.perf_counter() - started)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What the runs of all seeds have in common: all that a worker would be sent."""
-
-    build: Callable[[InitializerMaker], Any]
-    initializers: Mapping[str, Callable[[int], Any]]
-    learning_rates: tuple[float, ...]
-    optimizer: Mapping[str, Any]
-    loss: Any
-    classifies: bool
-    epochs: int
-    batch_size: int
-    input_shape: tuple[int, ...]
-    keep_weights: bool
-    train: tuple[np.ndarray, np.ndarray] | None = None
-    validation: tuple[np.ndarray, np.ndarray] | None = None
-    test: tuple[np.ndarray, np.ndarray] | None = None
-    plan: Plan | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def model(self, name: str, seed: int) -> Any:
-        """Build the model of one initializer and seed, the same one every time."""
-        maker = InitializerMaker(name, seed, self.initializers[name])
-        with seeded(seed):
-            return race_setup.build_model(self.build, maker, self.input_shape)
-
-    @property
-    def stages(self) -> int:
-        """Steps of the progress bar per seed: epochs of the stack, or of each run."""
-        runs = len(self.initializers) * len(self.learning_rates)
-        return self.epochs * (1 if self.plan else runs)
+def _choose_engine(
+    wanted: str, job: Job, models: Mapping[str, Any]
+) -> tuple[str, Plan | None]:
+    """Return the engine and, for a stack, its plan."""
+    if wanted in ("auto", "stacked"):
+        try:
+            return "stacked", _plan(job, models)
+        except NotStackable as reason:
+            if wanted == "stacked":
+                raise ValueError(
+                    f'engine "stacked" cannot train this: {reason}; '
+                    'use "auto", "xla", "graph" or "keras"'
+                ) from None
+        wanted = "xla" if all(map(compiled.xla_pays, models.values())) else "graph"
+    return wanted, None
 
 
-def _plan(job: _Job, models: Mapping[str, Any], insist: bool) -> Plan | None:
-    """Return how to stack the models, or None if only Keras's loop can train them."""
-    try:
-        plans = {
-            make_plan(model, job.loss, job.optimizer, job.batch_size, job.classifies)
-            for model in models.values()
-        }
-        if len(plans) > 1:
-            raise NotStackable("build gives different models by initializer")
-    except NotStackable as reason:
-        if insist:
-            raise ValueError(
-                f'engine "stacked" cannot train this: {reason}; use "auto" or "keras"'
-            ) from None
-        return None
-    return plans.pop()
-
-
-def _race_one_seed(job: _Job, seed: int, advance: Callable[[], Any]) -> Race:
-    """Train all runs of one seed; nothing here depends on another seed."""
-    models = {name: job.model(name, seed) for name in job.initializers}
-    pairs = [(model, rate) for model in models.values() for rate in job.learning_rates]
-    starts = [model.get_weights() for model, _ in pairs] if job.keep_weights else []
-    if job.plan:
-        groups = [stacked.StackedRuns(job.plan, pairs)]
-    else:
-        groups = looped.runs_in_turn(
-            pairs, job.optimizer, job.loss, job.classifies, job.batch_size
-        )
-    parts, ends = [], []
-    for runs in groups:
-        with seeded(seed):
-            parts.append(_train(job, runs, seed, advance))
-        ends.append(runs.weights() if job.keep_weights else [])
-
-    shape = (len(job.initializers), len(job.learning_rates), 1)
-
-    def arrange(arrays: Sequence[np.ndarray]) -> np.ndarray:
-        stack = np.concatenate(arrays)
-        return stack.reshape(*shape, *stack.shape[1:])
-
-    measured = {name: arrange([part[name] for part in parts]) for name in parts[0]}
-    finite = np.isfinite(measured["loss"])
-    if job.validation:
-        finite &= np.isfinite(measured["val_loss"])
-    lost = np.logical_or.accumulate(~finite, axis=-1)
-    for name, values in measured.items():
-        values[lost if name in CURVES else lost[..., -1]] = np.nan
-    weights = {}
-    if job.keep_weights:
-        initial = (
-            [array[None] for array in each] for each in zip(*starts, strict=True)
-        )
-        weights["initial_weights"] = tuple(map(arrange, initial))
-        weights["final_weights"] = tuple(map(arrange, zip(*ends, strict=True)))
-    return Race(
-        initializers=tuple(job.initializers),
-        learning_rates=job.learning_rates,
-        seeds=(seed,),
-        diverged=lost[..., -1],
-        settings=job.settings,
-        **{name: measured.get(name) for name in (*CURVES, *ENDS)},
-        **weights,
-    )
-
-
-def _train(
-    job: _Job, runs: Any, seed: int, advance: Callable[[], Any]
-) -> dict[str, np.ndarray]:
-    """Train some runs of a seed; return curves ``(runs, epochs)`` and ends ``(runs,)``.
-
-    ``runs`` is a stack, or one run as a stack of one. Once no run of it is finite,
-    nothing can change any more: the remaining epochs are NaN without being trained.
-    """
-    epochs: list[dict[str, np.ndarray]] = []
-    alive = True
-    for epoch in range(job.epochs):
-        if alive:
-            order = epoch_order(len(job.train[0]), seed, epoch)
-            measured = runs.train_epoch(*job.train, order)
-            alive = np.isfinite(measured["loss"]).any()
-            if job.validation:
-                values = runs.evaluate(*job.validation)
-                measured |= {f"val_{name}": value for name, value in values.items()}
-        else:
-            measured = {name: value * np.nan for name, value in epochs[-1].items()}
-        epochs.append(measured)
-        advance()
-    result = {
-        name: np.stack([measured[name] for measured in epochs], axis=-1, dtype=float)
-        for name in epochs[0]
+def _plan(job: Job, models: Mapping[str, Any]) -> Plan:
+    """Return how to stack the models, or raise `NotStackable` with the reason."""
+    plans = {
+        make_plan(model, job.loss, job.optimizer, job.batch_size, job.classifies)
+        for model in models.values()
     }
-    if job.test:
-        values = runs.evaluate(*job.test)
-        result |= {
-            f"test_{name}": value.astype(float) for name, value in values.items()
-        }
-    return result
+    if len(plans) > 1:
+        raise NotStackable("build gives different models by initializer")
+    return plans.pop()

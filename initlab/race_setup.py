@@ -7,6 +7,8 @@ cannot be used.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -126,6 +128,22 @@ def fit_labels(
     return y.astype(np.float32)
 
 
+def check_tokens(argument: str, x: np.ndarray | None, model: Any) -> None:
+    """Refuse tokens that an Embedding layer at the input has no row for.
+
+    Compiled by XLA, it would silently take the last row for them.
+    """
+    layers = [each for each in model.layers if type(each).__name__ != "InputLayer"]
+    if x is None or type(layers[0]).__name__ != "Embedding":
+        return
+    rows = layers[0].input_dim
+    if x.min() < 0 or x.max() >= rows:
+        raise ValueError(
+            f"{argument} must be from 0 to {rows - 1}, because the Embedding layer "
+            f"has {rows} rows, got {x.min()} to {x.max()}"
+        )
+
+
 def split(
     x: np.ndarray, y: np.ndarray, validation_split: float
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray] | None]:
@@ -213,6 +231,20 @@ def check_whole_number(argument: str, value: Any) -> None:
         raise ValueError(f"{argument} must be at least 1, got {value}")
 
 
+def check_workers(parallel: int | None) -> None:
+    """Refuse a number of workers that joblib does not know, or a missing joblib."""
+    if parallel is None:
+        return
+    whole = isinstance(parallel, (int, np.integer)) and not isinstance(parallel, bool)
+    if not whole or parallel == 0 or parallel < -1:
+        raise ValueError(
+            "parallel must be a number of worker processes, -1 for one per processor, "
+            f"or None, got {parallel!r}"
+        )
+    if importlib.util.find_spec("joblib") is None:
+        raise ImportError("parallel needs joblib: `pip install joblib`")
+
+
 def check_backend() -> None:
     """Refuse a Keras that does not run on TensorFlow."""
     import keras
@@ -228,11 +260,11 @@ def check_backend() -> None:
 def progress_bar(
     total: int, wanted: bool | str, title: str = "race", unit: str = "epoch"
 ) -> Iterator[Callable[[], Any]]:
-    """Give a function to call after each of ``total`` stages; draw a bar if wanted."""
+    """Give a function that counts stages, one by default; draw a bar if wanted."""
     if wanted not in (True, False, "notebook"):
         raise ValueError(f'progress must be True, False or "notebook", got {wanted!r}')
     if not wanted or (wanted is True and not sys.stderr.isatty()):
-        yield lambda: None
+        yield lambda stages=1: None
         return
     try:
         if wanted == "notebook":
@@ -240,7 +272,21 @@ def progress_bar(
         else:
             from tqdm import tqdm
     except ImportError:
-        yield lambda: None
+        yield lambda stages=1: None
         return
     with tqdm(total=total, desc=title, unit=unit) as bar:
         yield bar.update
+
+
+@contextlib.contextmanager
+def expected_retracing() -> Iterator[None]:
+    """Keep TensorFlow from warning that every new model is traced anew: it must be."""
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

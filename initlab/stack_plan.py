@@ -16,6 +16,20 @@ from typing import Any
 
 _SHARED_LAYERS = ("Rescaling", "Flatten")
 _ELEMENTWISE_LAYERS = ("Activation", "ReLU", "LeakyReLU", "ELU")
+# What a stack needs to know of a layer with weights; all else must be Keras's default.
+_OPTIONS_OF = {
+    "Dense": ("units", "activation", "use_bias"),
+    "Embedding": ("input_dim", "output_dim"),
+    "SimpleRNN": ("units", "activation", "use_bias", "return_sequences"),
+}
+_MUST_BE_OFF = {
+    "Dense": ("quantization_config",),
+    "Embedding": ("mask_zero", "sparse", "quantization_config"),
+    "SimpleRNN": (
+        *("dropout", "recurrent_dropout", "return_state", "go_backwards"),
+        *("stateful", "zero_output_for_mask"),
+    ),
+}
 _STACKABLE_LOSSES = (
     "sparse_categorical_crossentropy",
     "categorical_crossentropy",
@@ -102,20 +116,34 @@ def _linear_layers(model: Any) -> list[Any]:
         tensor = layer.output
     if model.outputs[0] is not tensor:
         raise NotStackable("more than a chain of layers leads to the output")
-    names = [type(layer).__name__ for layer in layers]
-    if "Dense" not in names:
-        raise NotStackable("the model has no Dense layer")
-    if len(layers[names.index("Dense")].input.shape) != 2:
-        raise NotStackable("the first Dense layer's input is not flat")
-    if any(name in _SHARED_LAYERS for name in names[names.index("Dense") :]):
-        raise NotStackable("a Rescaling or Flatten layer comes after a Dense layer")
+    _check_order(layers)
     return layers
+
+
+def _check_order(layers: list[Any]) -> None:
+    """Refuse chains in which a layer gets what a stack cannot give it."""
+    names = [type(layer).__name__ for layer in layers]
+    weighted = [place for place, name in enumerate(names) if name in _OPTIONS_OF]
+    if not weighted:
+        raise NotStackable("the model has no Dense, SimpleRNN or Embedding layer")
+    if any(name in _SHARED_LAYERS for name in names[weighted[0] :]):
+        raise NotStackable("a Rescaling or Flatten layer comes after one with weights")
+    if len(layers[-1].output.shape) != 2:
+        raise NotStackable("the outputs are not flat")
+    for place in weighted:
+        name, axes = names[place], len(layers[place].input.shape)
+        if name == "Dense" and axes != 2:
+            raise NotStackable(f"the input of {layers[place].name!r} is not flat")
+        if name == "Embedding" and (place or axes != 2):
+            raise NotStackable(f"{layers[place].name!r} does not come first")
+        if name == "SimpleRNN" and None in layers[place].input.shape[1:]:
+            raise NotStackable(f"{layers[place].name!r} has inputs of varying length")
 
 
 def _describe_layer(layer: Any) -> tuple[str, str]:
     kind = type(layer)
     name = kind.__name__
-    known = (*_SHARED_LAYERS, *_ELEMENTWISE_LAYERS, "Dense")
+    known = (*_SHARED_LAYERS, *_ELEMENTWISE_LAYERS, *_OPTIONS_OF)
     if not kind.__module__.startswith("keras.") or name not in known:
         raise NotStackable(f"layer {layer.name!r} is a {name}")
     if layer.dtype_policy.name != "float32":
@@ -123,15 +151,16 @@ def _describe_layer(layer: Any) -> tuple[str, str]:
             f"layer {layer.name!r} computes in {layer.dtype_policy.name}"
         )
     config = layer.get_config()
-    if name in ("Dense", "Activation"):
+    if getattr(layer, "activation", None) is not None:
         _check_keras_activation(layer)
-    if name == "Dense":
+    if name in _OPTIONS_OF:
         for option, value in config.items():
-            if option.endswith(("regularizer", "constraint")) and value is not None:
-                raise NotStackable(f"layer {layer.name!r} has a {option}")
+            unusual = option.endswith(("regularizer", "constraint"))
+            if value and (unusual or option in _MUST_BE_OFF[name]):
+                raise NotStackable(f"layer {layer.name!r} has {option}={value}")
         if not layer.trainable or getattr(layer, "lora_enabled", False):
             raise NotStackable(f"layer {layer.name!r} is frozen or adapted")
-        config = {key: config[key] for key in ("units", "activation", "use_bias")}
+        config = {key: config[key] for key in _OPTIONS_OF[name]}
     config.pop("name", None)
     config.pop("dtype", None)
     return name, json.dumps(config, sort_keys=True)

@@ -1,11 +1,12 @@
-"""Many dense networks trained as one compiled program: the fast engine of ``race``.
+"""Many small networks trained as one compiled program: the fast engine of ``race``.
 
 The runs of one seed see the same batches, so their first layers are one wide matrix
 product on a shared batch; every later layer is a batched product with the runs as its
-leading axis. Whole epochs are compiled by XLA. :class:`StackedRuns` holds the runs of
-one seed, :class:`Program` says how an epoch is trained. Layers, losses and metrics are
-Keras's own functions and the optimizers follow its update rules, so a stacked run is
-the run that ``model.fit`` would do on the same batches.
+leading axis (module ``stack_layers``). Whole epochs are compiled by XLA.
+:class:`StackedRuns` holds the runs of one seed, :class:`Program` says how an epoch is
+trained. Layers, losses and metrics are Keras's own functions and the optimizers follow
+its update rules, so a stacked run is the run that ``model.fit`` would do on the same
+batches.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from initlab.stack_layers import forward
 from initlab.stack_plan import Plan
 
-EVALUATION_BATCH = 1024
+EVALUATION_CHUNK = 1024
+# By whether the model is recurrent: then a batch has many steps, and small ones stay in
+# the processor's cache.
+EVALUATION_BATCH = {False: EVALUATION_CHUNK, True: 32}
 
 
 @functools.lru_cache(maxsize=8)
@@ -32,10 +37,9 @@ def program(plan: Plan) -> Program:
 class Program:
     """One epoch of training, and an evaluation, for a stack of equal networks.
 
-    Weights are lists ``[kernel, bias, kernel, bias, ...]`` in Keras's order. The first
-    kernel has shape ``(fan_in, runs, units)``, so that flattening its last two axes
-    gives the wide matrix; every other kernel ``(runs, fan_in, units)``; a bias
-    ``(runs, units)``.
+    Weights are lists in Keras's order. The first, a kernel or a table, has shape
+    ``(fan_in, runs, units)``, so that flattening its last two axes gives a wide matrix;
+    every other one has the runs as its leading axis.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -46,6 +50,7 @@ class Program:
         self._plan = plan
         self._layers = [_rebuild(name, config) for name, config in plan.layers]
         self._sample_losses = _sample_losses(plan.loss)
+        self._is_recurrent = any(name == "SimpleRNN" for name, _ in plan.layers)
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
     def train_epoch(self, *arguments: Any) -> Any:
@@ -70,31 +75,6 @@ class Program:
             function = tf.function(method, jit_compile=True, autograph=False)
             self._compiled[key] = function.get_concrete_function(*arguments)
         return self._compiled[key](*arguments)
-
-    def _forward(self, weights: list[Any], images: Any) -> Any:
-        """Return the outputs, shape ``(runs, samples, units)``."""
-        tf = self._tf
-        hidden = tf.cast(images, "float32")
-        remaining = iter(weights)
-        first = True
-        for layer in self._layers:
-            if type(layer).__name__ != "Dense":
-                hidden = layer(hidden)
-                continue
-            kernel = next(remaining)
-            if first:
-                fan_in, runs, units = kernel.shape
-                wide = tf.matmul(hidden, tf.reshape(kernel, (fan_in, runs * units)))
-                hidden = tf.transpose(
-                    tf.reshape(wide, (-1, runs, units)), perm=(1, 0, 2)
-                )
-                first = False
-            else:
-                hidden = tf.matmul(hidden, kernel)
-            if layer.use_bias:
-                hidden += next(remaining)[:, None, :]
-            hidden = layer.activation(hidden)
-        return hidden
 
     def _measure(self, outputs: Any, labels: Any) -> list[Any]:
         """Return loss and hits of every sample, each of shape ``(runs, samples)``."""
@@ -125,7 +105,7 @@ class Program:
         weights, slots, step = state
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            measured = self._measure(self._forward(weights, images), labels)
+            measured = self._measure(forward(self._layers, weights, images), labels)
             loss, accuracy = (tf.reduce_mean(values, axis=1) for values in measured)
             total = tf.reduce_sum(loss)  # the runs share no weight: one gradient each
         gradients = tape.gradient(total, weights)
@@ -146,14 +126,21 @@ class Program:
     def _adam(
         self, weight: Any, gradient: Any, slot: list[Any], rate: Any, step: Any
     ) -> tuple[Any, list[Any]]:
+        import keras
+
         tf = self._tf
         options = dict(self._plan.optimizer[1])
         momentum, velocity = slot
         power_1 = tf.pow(tf.constant(options["beta_1"], "float32"), step)
         power_2 = tf.pow(tf.constant(options["beta_2"], "float32"), step)
         alpha = rate * tf.sqrt(1 - power_2) / (1 - power_1)
-        momentum += (gradient - momentum) * (1 - options["beta_1"])
-        velocity += (tf.square(gradient) - velocity) * (1 - options["beta_2"])
+        # A table's gradient comes as one row per token of the batch, and Keras squares
+        # these before it adds up those of the same token: sum g^2, not (sum g)^2.
+        square = tf.convert_to_tensor(keras.ops.square(gradient))
+        momentum += (tf.convert_to_tensor(gradient) - momentum) * (
+            1 - options["beta_1"]
+        )
+        velocity += (square - velocity) * (1 - options["beta_2"])
         weight -= momentum * alpha / (tf.sqrt(velocity) + options["epsilon"])
         return weight, [momentum, velocity]
 
@@ -161,7 +148,7 @@ class Program:
         self, weight: Any, gradient: Any, slot: list[Any], rate: Any, step: Any
     ) -> tuple[Any, list[Any]]:
         options = dict(self._plan.optimizer[1])
-        change = -gradient * rate
+        change = -self._tf.convert_to_tensor(gradient) * rate
         if not slot:
             return weight + change, []
         momentum = slot[0] * options["momentum"] + change
@@ -211,15 +198,30 @@ class Program:
     def _evaluate(self, weights: list[Any], images: Any, labels: Any, real: Any) -> Any:
         """Return each run's sums of loss and hits over the samples that are real.
 
-        ``real`` is 1 for a sample and 0 for one that only fills up the batch, so that
-        one compiled shape serves data of every size.
+        ``real`` is 1 for a sample and 0 for one that only fills up, so that one
+        compiled shape serves data of every size.
         """
         tf = self._tf
-        measured = self._measure(self._forward(weights, images), labels)
-        return [
-            tf.reduce_sum(tf.where(real > 0, values, 0.0), axis=1)
-            for values in measured
-        ]
+        samples = images.shape[0]
+        size = EVALUATION_BATCH[self._is_recurrent]
+
+        def add(batch: Any, *sums: Any) -> tuple[Any, ...]:
+            def here(array: Any) -> Any:
+                start = [batch * size] + [0] * (array.shape.rank - 1)
+                return tf.slice(array, start, [size, *array.shape[1:]])
+
+            outputs = forward(self._layers, weights, here(images))
+            measured = self._measure(outputs, here(labels))
+            counted = [tf.where(here(real) > 0, values, 0.0) for values in measured]
+            sums = map(tf.add, sums, (tf.reduce_sum(each, axis=1) for each in counted))
+            return batch + 1, *sums
+
+        zeros = tf.zeros([weights[-1].shape[0]])
+        return tf.while_loop(
+            lambda batch, *_: batch < samples // size,
+            add,
+            (tf.constant(0), zeros, zeros),
+        )[1:]
 
 
 def _rebuild(name: str, config: str) -> Any:
@@ -271,9 +273,9 @@ class StackedRuns:
     def evaluate(self, x: Any, y: Any) -> dict[str, np.ndarray]:
         """Return each run's metrics on data that the runs do not train on."""
         sums = 0.0
-        for start in range(0, len(x), EVALUATION_BATCH):
-            part = [array[start : start + EVALUATION_BATCH] for array in (x, y)]
-            missing = EVALUATION_BATCH - len(part[0])
+        for start in range(0, len(x), EVALUATION_CHUNK):
+            part = [array[start : start + EVALUATION_CHUNK] for array in (x, y)]
+            missing = EVALUATION_CHUNK - len(part[0])
             real = np.ones(len(part[0]), np.float32)
             padded = [
                 np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from initlab import looped, race_setup, schemes, stacked
+from initlab import race_setup, schemes, stacked
 from initlab.race import InitializerMaker, Race, epoch_order, race
 from initlab.race_result import METRICS
 from initlab.race_seeds import initializer_functions
@@ -228,7 +228,7 @@ def test_a_race_is_the_same_every_time_bit_by_bit(raced):
     assert again.final_weights is None
 
 
-def test_what_cannot_be_stacked_goes_through_keras_repeatably():
+def test_what_cannot_be_stacked_runs_as_a_graph_repeatably():
     x, y = images(40)
     settings = {
         "seeds": 1, "epochs": 2, "learning_rates": (0.001, 0.01), "progress": False,
@@ -238,7 +238,7 @@ def test_what_cannot_be_stacked_goes_through_keras_repeatably():
         race(convolutional, (x[..., None], y), ["he_normal"], **settings)
         for _ in range(2)
     )
-    assert first.settings["engine"] == "keras"
+    assert first.settings["engine"] == "graph"
     assert first.val_loss is None and first.test_loss is None
     assert first.loss.shape == (1, 2, 1, 2)
     np.testing.assert_array_equal(first.loss, second.loss)  # dropout included
@@ -535,10 +535,14 @@ X, Y = images(40)
         ({"batch_size": 2.5}, "batch_size must be a whole number, got 2.5"),
         ({"validation_split": 1}, "from 0 to below 1"),
         ({"validation_split": 0.99}, "leaves nothing"),
-        ({"engine": "jax"}, "one of auto, stacked, keras"),
+        ({"engine": "jax"}, "one of auto, stacked, xla, graph, keras"),
         ({"engine": "stacked", "build": convolutional,
           "data": (X[..., None], Y)}, 'engine "stacked" cannot train this'),
         ({"progress": "bar"}, "progress must be True, False"),
+        ({"parallel": 0}, "parallel must be a number of worker processes"),
+        ({"parallel": -2}, "-1 for one per processor, or None, got -2"),
+        ({"parallel": 2.0}, "got 2.0"),
+        ({"parallel": True}, "got True"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_named(changes, message):
@@ -631,13 +635,13 @@ def frozen() -> keras.Model:
         (skipping(), "leads to the output"),
         (shared_layer(), "leads to the output"),
         (unordered(), "not a link"),
-        (chain(layers.ReLU()), "no Dense layer"),
+        (chain(layers.ReLU()), "no Dense, SimpleRNN or Embedding layer"),
         (keras.Sequential([keras.Input((4, 4)), layers.Dense(3)]), "not flat"),
         (chain(layers.Dense(3), layers.Flatten()), "comes after"),
         (chain(layers.BatchNormalization(), layers.Dense(3)), "is a BatchNorm"),
         (chain(layers.Dense(3, dtype="float64")), "computes in float64"),
         (chain(layers.Dense(3, lambda x: x)), "an activation of your own"),
-        (chain(layers.Dense(3, kernel_regularizer="l2")), "has a kernel_regularizer"),
+        (chain(layers.Dense(3, kernel_regularizer="l2")), "has kernel_regularizer="),
         (frozen(), "frozen"),
     ],
 )  # fmt: skip
@@ -672,7 +676,7 @@ def test_a_loss_or_optimizer_that_is_not_reproduced_is_not_stacked(
         )
 
 
-def test_models_that_differ_by_initializer_go_through_keras():
+def test_models_that_differ_by_initializer_are_not_stacked():
     def build(initializer):
         units = 4 if initializer.name == "zeros" else 5
         return keras.Sequential(
@@ -684,7 +688,7 @@ def test_models_that_differ_by_initializer_go_through_keras():
         build, (X, Y), ["zeros", "ones"], seeds=1, epochs=1, batch_size=40,
         validation_split=0, progress=False,
     )  # fmt: skip
-    assert result.settings["engine"] == "keras"
+    assert result.settings["engine"] == "xla"
 
 
 # ---------------------------------------------------------------------- the bar
@@ -740,6 +744,6 @@ def test_the_plain_loop_leaves_the_level_of_tensorflows_logger_alone():
     import tensorflow as tf
 
     level = tf.get_logger().level
-    with looped._expected_retracing():
+    with race_setup.expected_retracing():
         assert tf.get_logger().level > level
     assert tf.get_logger().level == level
