@@ -6,6 +6,7 @@
 3. Two directives fill the pages that are generated: `claims-ledger` and `errata`.
 4. Only real notebooks keep a launch button.
 5. Text outputs that are sentences, such as claims, wrap; tables scroll.
+6. The reference is made of the docstrings, in which `$…$` is mathematics.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives and the hooks (called by Sphinx)."""
     root = Path(app.confdir)
     os.environ["INITLAB_BOOK"] = "1"
+    # Before the reference imports what imports TensorFlow, which greets on stderr.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     paths = [str(root), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     app.add_directive("claims-ledger", ClaimsLedger)
@@ -49,6 +53,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", drop_stale_outputs)
     app.connect("env-get-outdated", reread_after_a_change)
     app.connect("doctree-read", mark_sentences)
+    app.connect("autodoc-process-docstring", typeset)
     app.connect("html-page-context", keep_launch_buttons_on_notebooks, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -214,3 +219,21 @@ def mark_sentences(_: Sphinx, doctree: nodes.document) -> None:
     for block in doctree.findall(nodes.literal_block):
         if "output" in block["classes"] and "  " not in block.astext():
             block["classes"].append("sentences")
+
+
+# 6: the reference
+
+_MATHS = re.compile(r"\$(?=\S)([^$]+?)(?<=\S)\$")
+
+
+def typeset(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
+    """Turn `$…$` into mathematics; of a module's docstring keep what readers need."""
+    if what == "module":
+        # What follows the first paragraph is for those who open the file.
+        del lines[lines.index("") if "" in lines else len(lines) :]
+    text = "\n".join(lines)
+    # A formula may go over two lines, which a role must not.
+    text = _MATHS.sub(lambda m: f":math:`{' '.join(m[1].split())}`", text)
+    lines[:] = text.split("\n")
