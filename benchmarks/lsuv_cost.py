@@ -19,24 +19,15 @@ from typing import Any
 
 import numpy as np
 
-CALLS_ALLOWED, DOUBLING_ALLOWED = 1.5, 2.3
+from benchmarks.table import Row, show, timed
+
 TOLERANCE = 0.05
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark, print its tables and return 0 if all limits are kept."""
+    """Run the benchmark, print its table and return 0 if all limits are kept."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    options = _parse(arguments)
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(options.samples, options.width)).astype(np.float32)
-    good = _cost(options, x)
-    good &= _growth(options, x)
-    print("\nall limits are kept" if good else "\nA LIMIT IS NOT KEPT")
-    return 0 if good else 1
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.lsuv_cost",
         description="Time lsuv against plain forward passes, and over the depth.",
@@ -47,21 +38,31 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--samples", type=int, default=1024, help="samples in the batch"
     )
     parser.add_argument("--repeats", type=int, default=5, help="the fastest one counts")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    for name, value in vars(options).items():
+        if value < 1:
+            parser.error(f"--{name} must be at least 1, got {value}")
+    return show(rows(**vars(options)))
 
 
-def _cost(options: argparse.Namespace, x: np.ndarray) -> bool:
-    """Compare one network's cost with that of its forward passes; print a table."""
+def rows(
+    depth: int = 100, width: int = 256, samples: int = 1024, repeats: int = 5
+) -> list[Row]:
+    """Measure cost and growth."""
+    x = np.random.default_rng(0).normal(size=(samples, width)).astype(np.float32)
+    return [*_cost(depth, width, x, repeats), _growth(depth, width, x, repeats)]
+
+
+def _cost(depth: int, width: int, x: np.ndarray, repeats: int) -> list[Row]:
+    """Compare lsuv with its own forward passes, and with the textbook way."""
     from initlab.lsuv import lsuv
 
-    model = _network(options.depth, options.width)
+    model = _network(depth, width)
     start = model.get_weights()
     report = lsuv(model, x, tolerance=TOLERANCE, orthonormal=False)
     kernels = model.get_weights()[::2]
     model.set_weights(start)
-    started = time.perf_counter()
-    textbook_calls = _textbook(model, x)
-    textbook_seconds = time.perf_counter() - started
+    textbook, textbook_calls = timed(lambda: _textbook(model, x))
     apart = max(
         np.abs(ours - theirs).max() / np.abs(theirs).max()
         for ours, theirs in zip(kernels, model.get_weights()[::2], strict=True)
@@ -73,43 +74,54 @@ def _cost(options: argparse.Namespace, x: np.ndarray) -> bool:
             lambda: lsuv(model, x, tolerance=TOLERANCE, orthonormal=False),
             lambda: lsuv(model, x, tolerance=TOLERANCE),
         ],
-        options.repeats,
+        repeats,
         before_each=lambda: model.set_weights(start),
     )
-    print(
-        f"{options.depth} layers of {options.width} units, {options.samples} samples, "
-        f"{sum(needed) - len(needed)} iterations, {os.cpu_count()} cores"
-    )
-    print(f"{'':30}{'layer calls':>12}{'ratio':>8}{'seconds':>10}{'ratio':>8}")
-    for name, calls, seconds in (
-        ("the calls that are needed", sum(needed), alone),
-        ("lsuv from the given kernels", report.layer_calls, rescaling),
-        ("lsuv from orthonormal ones", report.layer_calls, whole),
-        ("a new model for every layer", textbook_calls, textbook_seconds),
-    ):
-        print(
-            f"{name:30}{calls:12,}{calls / sum(needed):8.2f}"
-            f"{seconds:10.3f}{seconds / alone:8.2f}"
-        )
-    print(f"largest relative difference of the kernels: {apart:.1e}")
-    return apart < 1e-3 and report.layer_calls <= CALLS_ALLOWED * sum(needed)
+    size = f"lsuv, {depth} × {width}"
+    same = bool(apart < 1e-3)
+    return [
+        Row(
+            work=f"{size}: layer calls, over those that its iterations need",
+            ours=rescaling,
+            theirs=alone,
+            ratio=report.layer_calls / sum(needed),
+            wanted="≤ 1.5",
+            same=same,
+            note=f"{report.layer_calls} calls; with orthonormal kernels {whole:.2f} s",
+        ),
+        Row(
+            work=f"{size}: a new model for every layer, {textbook_calls:,} calls",
+            ours=rescaling,
+            theirs=textbook,
+            ratio=textbook / rescaling,
+            wanted="≥ 2",
+            same=same,
+            note=f"kernels apart by {apart:.0e}",
+        ),
+    ]
 
 
-def _growth(options: argparse.Namespace, x: np.ndarray) -> bool:
-    """Time lsuv at half, once and twice the depth; print a table."""
+def _growth(depth: int, width: int, x: np.ndarray, repeats: int) -> Row:
+    """Time lsuv at half, once and twice the depth."""
     from initlab.lsuv import lsuv
 
-    depths = [options.depth // 2, options.depth, options.depth * 2]
-    models = [_network(depth, options.width) for depth in depths]
+    depths = [max(depth // 2, 1), depth, depth * 2]
+    models = [_network(each, width) for each in depths]
     runs = [lambda model=model: lsuv(model, x, tolerance=TOLERANCE) for model in models]
-    seconds = _fastest(runs, options.repeats)
-    print(f"\n{'depth':>8}{'seconds':>10}{'of the half':>13}")
-    for place, depth in enumerate(depths):
-        ratio = f"{seconds[place] / seconds[place - 1]:13.2f}" if place else ""
-        print(f"{depth:8}{seconds[place]:10.3f}{ratio}")
-    return all(
-        after <= DOUBLING_ALLOWED * before
-        for before, after in zip(seconds[:-1], seconds[1:], strict=True)
+    seconds = _fastest(runs, repeats)
+    ratios = [seconds[1] / seconds[0], seconds[2] / seconds[1]]
+    times = ", ".join(
+        f"{layers} layers {taken:.2f} s"
+        for layers, taken in zip(depths, seconds, strict=True)
+    )
+    return Row(
+        work="lsuv: twice the depth, over once",
+        ours=seconds[2],
+        theirs=seconds[1],
+        ratio=max(ratios),
+        wanted="≤ 2.3",
+        same=True,
+        note=times,
     )
 
 

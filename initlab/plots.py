@@ -149,7 +149,14 @@ def reference(
     y: float | None = None,
     text: str = "",
 ) -> None:
-    """Draw a dashed line where theory, or chance, puts a value."""
+    """Draw a dashed line where theory, or chance, puts a value.
+
+    Args:
+        axes: Where to draw.
+        x: Where a vertical line stands, if there is one.
+        y: Where a horizontal line lies, if there is one.
+        text: Its name in the legend.
+    """
     ink = matplotlib.rcParams["text.color"]
     style = {"color": ink, "linestyle": "--", "linewidth": 1.2, "label": text or None}
     if x is not None:
@@ -164,6 +171,10 @@ def signals_by_layer(signals: Signals, *, decades: int = 9) -> Figure:
     Both panels show root mean squares, geometric mean and 95 % interval over the
     networks, from 10 to the minus to 10 to the plus ``decades``; curves that leave the
     range end at its edge.
+
+    Args:
+        signals: What ``propagate`` returned.
+        decades: How many powers of ten are shown on either side of 1.
     """
     import matplotlib.pyplot as plt
 

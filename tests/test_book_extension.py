@@ -152,3 +152,31 @@ def test_every_correction_of_the_chapters_has_the_form_that_the_errata_read():
             source = "".join(cell["source"])
             found = len(book_extension._CORRECTION.findall(source))
             assert found == source.count(":class: correction"), cell["id"]
+
+
+# ------------------------------------------------------------------ the reference
+
+
+def typeset(text, what="function"):
+    lines = text.split("\n")
+    book_extension.typeset(None, what, "name", None, None, lines)
+    return lines
+
+
+def test_dollars_in_a_docstring_are_mathematics_also_over_two_lines():
+    assert typeset("Weights of $g / \\sqrt{n}$ keep it.") == [
+        "Weights of :math:`g / \\sqrt{n}` keep it."
+    ]
+    assert typeset("With $a +\n    b$ it\nends.") == ["With :math:`a + b` it", "ends."]
+
+
+def test_prices_are_no_mathematics():
+    assert typeset("It costs $ 5 or 6 $ a run.") == ["It costs $ 5 or 6 $ a run."]
+
+
+def test_of_a_module_only_the_first_paragraph_is_for_readers():
+    assert typeset("What it is.\nFor whom.\n\nWhere to begin.", "module") == [
+        "What it is.",
+        "For whom.",
+    ]
+    assert typeset("What it is.", "module") == ["What it is."]

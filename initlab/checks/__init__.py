@@ -39,7 +39,11 @@ _session = _Session()
 
 
 def check(task: str, answer: Any) -> None:
-    """Print the verdict on ``answer`` to the task of that name, such as ``"s03.1"``.
+    """Print the verdict on an answer: correct, not attempted, or which mistake it is.
+
+    Args:
+        task: Name of the task, such as ``"s03.1"``.
+        answer: The student's answer, or ``...`` where there is none yet.
 
     Raises:
         CheckFailed: only after `strict`, if the answer is not correct.
