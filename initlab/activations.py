@@ -58,9 +58,10 @@ def get(activation: str | Callable[..., Any] | Activation | None) -> Activation:
 
     Keras's own functions (`keras.activations.relu`) are recognised. The derivative of
     any other function f is the central difference (f(x + h) - f(x - h)) / 2h in
-    float64, with h = 1e-6 max(1, abs(x)): right to about 1e-9 where f is smooth, the mean
-    of both slopes at a kink, meaningless at a jump; build an `Activation` where that is
-    too little. A function gets a numpy array and returns real numbers of its shape.
+    float64, with h = 1e-6 max(1, abs(x)): right to about 1e-9 where f is smooth, the
+    mean of both slopes at a kink, meaningless at a jump; build an `Activation` where
+    that is too little. A function gets a numpy array and returns real numbers of its
+    shape.
 
     Args:
         activation: one of `names()`, an `Activation`, a function, or None for "linear".

@@ -101,12 +101,6 @@ def _recurrence(
     """
     import tensorflow as tf
 
-    def times_slope(pre_activation: Any, upstream: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(pre_activation)
-            value = activation(pre_activation)
-        return tape.gradient(value, pre_activation, output_gradients=upstream)
-
     @tf.custom_gradient
     def recurrence(drive: Any, kernel: Any) -> Any:
         steps, *state_shape = drive.shape
@@ -129,11 +123,16 @@ def _recurrence(
         pre_activations = seen.stack()
 
         def gradient(upstream: Any) -> tuple[Any, Any]:
+            with tf.GradientTape() as tape:
+                tape.watch(pre_activations)
+                states = activation(pre_activations)
+            # Of all steps at once: the activation works element by element.
+            slopes = tape.gradient(states, pre_activations)
             transposed = tf.transpose(kernel, (0, 2, 1))
 
             def back(place: Any, later: Any, seen: Any) -> tuple[Any, ...]:
                 arriving = upstream[place] + later if sequences else later
-                change = times_slope(pre_activations[place], arriving)
+                change = arriving * slopes[place]
                 seen = seen.write(place, change)
                 return place - 1, tf.matmul(change, transposed), seen
 
@@ -144,8 +143,7 @@ def _recurrence(
                 maximum_iterations=steps,
             )
             changes = seen.stack()
-            states = activation(pre_activations[:-1])
-            before = tf.concat([start[None], states], axis=0)
+            before = tf.concat([start[None], states[:-1]], axis=0)
             return changes, tf.einsum("trsi,trsj->rij", before, changes)
 
         return activation(pre_activations) if sequences else last, gradient

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from initlab import activations
+
 _SHARED_LAYERS = ("Rescaling", "Flatten")
 _ELEMENTWISE_LAYERS = ("Activation", "ReLU", "LeakyReLU", "ELU")
 # What a stack needs to know of a layer with weights; all else must be Keras's default.
@@ -153,6 +155,8 @@ def _describe_layer(layer: Any) -> tuple[str, str]:
     config = layer.get_config()
     if getattr(layer, "activation", None) is not None:
         _check_keras_activation(layer)
+    if name == "SimpleRNN" and layer.activation.__name__ not in activations.names():
+        raise NotStackable(f"layer {layer.name!r} mixes its units' activations")
     if name in _OPTIONS_OF:
         for option, value in config.items():
             unusual = option.endswith(("regularizer", "constraint"))

@@ -175,6 +175,7 @@ def late_table() -> keras.Model:
         (reader(layers.SimpleRNN(3, recurrent_dropout=0.1)), "recurrent_dropout"),
         (reader(layers.SimpleRNN(3, go_backwards=True)), "go_backwards"),
         (reader(layers.SimpleRNN(3, recurrent_regularizer="l2")), "recurrent_reg"),
+        (reader(layers.SimpleRNN(3, activation="softmax")), "mixes its units"),
         (reader(layers.LSTM(3)), "is a LSTM"),
         (reader(layers.Flatten()), "comes after one with weights"),
         (reader(layers.SimpleRNN(3, return_sequences=True)), "the outputs are not"),
