@@ -3,8 +3,8 @@
 Three floors; a module imports only from its own floor or from below:
 
 3. ``runtime``, ``explore``, ``plots``, ``claims``, ``checks``: what a notebook shows.
-2. ``signals``, ``race``, ``studies``, ``data``: experiments. TensorFlow is imported
-   here only, and only when a function needs it.
+2. ``signals``, ``race``, ``lsuv``, ``doctor``, ``studies``, ``data``: experiments.
+   TensorFlow is imported here only, and only when a function needs it.
 1. ``schemes``, ``activations``, ``theory``, ``intervals``: the mathematics, in numpy.
 
 ``import initlab as lab`` loads nothing heavy: every name below is fetched on first use.
@@ -15,9 +15,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-# Two functions have the name of their module. Importing them here, once, settles that
+# Three functions have the name of their module. Importing them here, once, settles that
 # `lab.explore` is the function, in whatever order the modules are imported later.
 from initlab.explore import choice, explore, slider
+from initlab.lsuv import lsuv
 from initlab.race import race
 
 __version__ = "0.1.0"
@@ -33,6 +34,10 @@ _HOME = {
     "strict": "checks",
     "load": "data",
     "propagate": "signals",
+    "correlate": "signals",
+    "output_variances": "lsuv",
+    "diagnose": "doctor",
+    "Diagnosis": "doctor",
     "results": "studies",
 }
 _MODULES = (
@@ -40,7 +45,9 @@ _MODULES = (
     "checks",
     "claims",
     "data",
+    "doctor",
     "intervals",
+    "keras_layers",
     "plots",
     "runtime",
     "schemes",
@@ -49,7 +56,16 @@ _MODULES = (
     "theory",
 )
 
-__all__ = ["__version__", "choice", "explore", "race", "slider", *_HOME, *_MODULES]
+__all__ = [
+    "__version__",
+    "choice",
+    "explore",
+    "lsuv",
+    "race",
+    "slider",
+    *_HOME,
+    *_MODULES,
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,12 +7,18 @@ Exit status 0 means done, 2 that it could not be done (the message on stderr say
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import os
 import sys
+import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
-_FAILED, _INTERRUPTED = 2, 130
+_ILL, _FAILED, _INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_gain(commands)
+    _add_diagnose(commands)
     _add_record(commands)
     return parser
 
@@ -54,13 +61,46 @@ def _add_gain(commands: argparse._SubParsersAction) -> None:
         help="print the gains that keep signal and gradient at their scale",
         description="Print two gains. Weights of variance gain² / fan_in keep the "
         "second moment of the pre-activations through a layer with this activation "
-        "(forward); gain² / fan_out keeps that of their gradients (backward).",
-        epilog="Example: python -m initlab gain relu",
+        "(forward); gain² / fan_out keeps that of their gradients (backward). Then "
+        "which gain to take in a deep network, why, and what goes wrong all the same.",
+        epilog="Example: python -m initlab gain mish",
     )
     parser.add_argument(
         "activation", metavar="ACTIVATION", help="its Keras name: relu, tanh, gelu ..."
     )
     parser.set_defaults(run=_gain)
+
+
+def _add_diagnose(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "diagnose",
+        help="examine a Keras model before it is trained, and name what ails it",
+        description="Run the model once forward and backward on some samples, without "
+        "changing it, and print the doctor's letter: the vital signs of every layer, "
+        "then each illness with its reason and a prescription. Exit status 0 means "
+        "healthy, 1 that something is ill, 2 that it could not be done.",
+        epilog="Example: python -m initlab diagnose model.keras data.npz",
+    )
+    parser.add_argument(
+        "model", metavar="MODEL.keras", type=Path, help="what model.save(...) wrote"
+    )
+    parser.add_argument(
+        "data",
+        metavar="DATA.npz",
+        type=Path,
+        help="arrays named x and y (or x_train and y_train), as numpy.savez writes "
+        "them: numpy.savez('data.npz', x=x, y=y)",
+    )
+    parser.add_argument(
+        "--samples", type=int, metavar="N", default=128, help="how many to use (128)"
+    )
+    parser.add_argument(
+        "--loss",
+        metavar="NAME",
+        help="a Keras loss (default: the one that the model was compiled with)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, not a letter")
+    parser.set_defaults(run=_diagnose)
 
 
 def _add_record(commands: argparse._SubParsersAction) -> None:
@@ -101,10 +141,87 @@ def _gain(options: argparse.Namespace) -> int:
 
     forward = theory.forward_gain(options.activation)
     backward = theory.backward_gain(options.activation)
-    print(f"activation     {options.activation}")
-    print(f"forward gain   {forward:.6f}   Var w = {forward**2:.6f} / fan_in")
-    print(f"backward gain  {backward:.6f}   Var w = {backward**2:.6f} / fan_out")
+    advice = theory.recommend(options.activation)
+    rest = advice.fixed_point
+    stability = "stable" if rest.stable else "marginal" if rest.marginal else "unstable"
+    lines = {
+        "activation": advice.activation,
+        "forward gain": f"{forward:.6f}   Var w = {forward**2:.6f} / fan_in",
+        "backward gain": f"{backward:.6f}   Var w = {backward**2:.6f} / fan_out",
+        "per layer": "the forward gain multiplies the second moment of gradients by "
+        f"{(forward / backward) ** 2:.3f}",
+        "recommended": f"gain {advice.gain:.4f}   "
+        f"Var w = {advice.gain**2:.4f} / {advice.fan_rule}",
+        "fixed point": "none, second moments go on growing"
+        if math.isinf(rest.value)
+        else f"second moment {rest.value:.4g}, slope {rest.slope:.4f} ({stability})",
+        "why": advice.why,
+        "warning": advice.warning or "none",
+    }
+    for name, text in lines.items():
+        for part in textwrap.wrap(text, 64, break_on_hyphens=False):
+            print(f"{name:<15}{part}")
+            name = ""
     return 0
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    x, y = _samples(options.data)
+    from initlab.doctor import diagnose
+
+    diagnosis = diagnose(
+        _model(options.model), x, y, loss=options.loss, batch_size=options.samples
+    )
+    if options.json:
+        print(json.dumps(diagnosis.to_dict(), indent=2, allow_nan=False))
+    else:
+        print(diagnosis)
+    return 0 if diagnosis.healthy else _ILL
+
+
+def _samples(path: Path) -> tuple[Any, Any]:
+    """Read x and y of a file of numpy arrays; nothing in it is executed."""
+    import numpy as np
+
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names = arrays.files
+            for pair in (("x", "y"), ("x_train", "y_train")):
+                if set(pair) <= set(names):
+                    return arrays[pair[0]], arrays[pair[1]]
+    except (ValueError, TypeError, OSError, EOFError, BadZipFile) as error:
+        raise ValueError(
+            f"{path} must be an .npz file of plain numpy arrays, which it is not: "
+            f"{_first_line(error)}"
+        ) from None
+    raise ValueError(
+        f"{path} must hold arrays x and y, or x_train and y_train; "
+        f"it holds {', '.join(names) or 'none'}"
+    )
+
+
+def _model(path: Path) -> Any:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    import keras
+
+    # Registers the initializers with which a model of this laboratory may be saved.
+    from initlab import keras_initializer  # noqa: F401
+
+    try:
+        with warnings.catch_warnings():  # of the optimizer's state, which is not used
+            warnings.simplefilter("ignore")
+            return keras.models.load_model(path, safe_mode=True)
+    except Exception as error:  # a broken file may raise anything
+        raise ValueError(
+            f"{path} is no Keras model that can be loaded: {_first_line(error)}"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _record(options: argparse.Namespace) -> int:
