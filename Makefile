@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export NO_COLOR ?= 1
 
 .PHONY: help book serve test lint drift unit notebooks unsolved strict-book browser
-.PHONY: test-colab exercises execute record repository lock clean
+.PHONY: test-colab exercises execute benchmarks record repository lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -88,6 +88,9 @@ exercises: $(READY)  ## generate exercises/ from solutions/
 execute: $(READY)  ## re-run notebooks (all, or NOTEBOOKS=path) and store their outputs
 	$(RUN) -m ruff format notebooks solutions
 	$(RUN) -m tools.execute_notebooks $(NOTEBOOKS)
+
+benchmarks: $(READY)  ## print the ratios that the laboratory promises
+	$(RUN) -m benchmarks
 
 record: $(READY)  ## record the full-size study NAME=fashion_mnist into results/
 	$(RUN) -m initlab record $(NAME)

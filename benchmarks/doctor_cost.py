@@ -15,46 +15,19 @@ import argparse
 import os
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from benchmarks.table import Row, show, timed
+
 SAMPLES, CLASSES, STEPS = 128, 10, 5
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Print the table; return 1 if a check fails or the doctor takes too long."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    rounds = _parse(arguments).rounds
-    import tensorflow as tf
-
-    tf.constant(0.0)  # starts TensorFlow, which is nobody's work
-    print(f"{SAMPLES} samples, Adam, {os.cpu_count()} cores, median of {rounds} models")
-    print(
-        f"{'milliseconds':12}{'diagnose':>10}{'again':>8}{'first 5':>9}{'later 5':>9}"
-    )
-    passed = True
-    for name, build in (("MLP", _mlp), ("CNN", _cnn), ("LSTM", _lstm)):
-        measured = [_round(*build(seed)) for seed in range(rounds)]
-        first, again, compiling, warm = (
-            1000 * statistics.median(column)
-            for column in zip(*(times for times, _ in measured), strict=True)
-        )
-        agrees = all(agrees for _, agrees in measured)
-        print(
-            f"{name:12}{first:10.0f}{again:8.0f}{compiling:9.0f}{warm:9.0f}"
-            f"   ratio {first / compiling:.2f} to the first five steps, "
-            f"{again / warm:.2f} to later ones; checks "
-            f"{'passed' if agrees else 'FAILED'}"
-        )
-        passed &= agrees and first <= compiling
-    return 0 if passed else 1
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.doctor_cost",
         description="Time diagnose against five training steps on the same batch.",
@@ -63,7 +36,35 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {options.rounds}")
-    return options
+    return show(rows(options.rounds))
+
+
+def rows(rounds: int = 5) -> list[Row]:
+    """Measure three kinds of models, so many of each."""
+    import tensorflow as tf
+
+    tf.constant(0.0)  # starts TensorFlow, which is nobody's work
+    models = {"MLP": _mlp, "CNN": _cnn, "LSTM": _lstm}
+    return [
+        _row(name, [_round(*build(seed)) for seed in range(rounds)])
+        for name, build in models.items()
+    ]
+
+
+def _row(name: str, measured: list[tuple[tuple[float, ...], bool]]) -> Row:
+    first, again, compiling, later = (
+        statistics.median(column)
+        for column in zip(*(times for times, _ in measured), strict=True)
+    )
+    return Row(
+        work=f"diagnose, {name}: over the first {STEPS} training steps",
+        ours=first,
+        theirs=compiling,
+        ratio=first / compiling,
+        wanted="≤ 1",
+        same=all(agrees for _, agrees in measured),
+        note=f"a second time {again:.2f} s, {STEPS} later steps {later:.2f} s",
+    )
 
 
 def _round(model: Any, x: np.ndarray) -> tuple[tuple[float, ...], bool]:
@@ -73,8 +74,8 @@ def _round(model: Any, x: np.ndarray) -> tuple[tuple[float, ...], bool]:
     y = np.random.default_rng(1).integers(0, CLASSES, SAMPLES)
     model.compile("adam", "sparse_categorical_crossentropy")
     before = [variable.numpy() for variable in model.variables]
-    first, diagnosis = _time(lambda: diagnose(model, x, y, batch_size=SAMPLES))
-    again, _ = _time(lambda: diagnose(model, x, y, batch_size=SAMPLES))
+    first, diagnosis = timed(lambda: diagnose(model, x, y, batch_size=SAMPLES))
+    again, _ = timed(lambda: diagnose(model, x, y, batch_size=SAMPLES))
     unchanged = all(
         np.array_equal(old, variable.numpy())
         for old, variable in zip(before, model.variables, strict=True)
@@ -83,16 +84,10 @@ def _round(model: Any, x: np.ndarray) -> tuple[tuple[float, ...], bool]:
     def steps() -> list[float]:
         return [float(model.train_on_batch(x, y)) for _ in range(STEPS)]
 
-    compiling, losses = _time(steps)
-    warm, _ = _time(steps)
+    compiling, losses = timed(steps)
+    later, _ = timed(steps)
     same = abs(diagnosis.vitals.start.value - losses[0]) < 1e-3 * losses[0]
-    return (first, again, compiling, warm), unchanged and same
-
-
-def _time(work: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
+    return (first, again, compiling, later), unchanged and same
 
 
 def _mlp(seed: int) -> tuple[Any, np.ndarray]:
