@@ -76,13 +76,18 @@ def _by_workers(
 ) -> Iterator[Race]:
     """Yield the races as workers finish them; give lost seeds to new workers."""
     import joblib
+    from tensorflow.python.framework.config import is_op_determinism_enabled
 
     environment = {
         name: os.environ[name] for name in _ENVIRONMENT if name in os.environ
     }
+    deterministic = is_op_determinism_enabled()
     missing = list(seeds)
     for _ in range(_ATTEMPTS):
-        tasks = [joblib.delayed(_in_worker)(job, seed, environment) for seed in missing]
+        tasks = [
+            joblib.delayed(_in_worker)(job, seed, environment, deterministic)
+            for seed in missing
+        ]
         workers = joblib.Parallel(
             n_jobs=parallel, return_as="generator_unordered", batch_size=1
         )
@@ -100,9 +105,16 @@ def _by_workers(
     )
 
 
-def _in_worker(job: Job, seed: int, environment: Mapping[str, str]) -> Race:
+def _in_worker(
+    job: Job, seed: int, environment: Mapping[str, str], deterministic: bool
+) -> Race:
+    """Compute as the process does that asked for it."""
     for name, value in environment.items():
         os.environ.setdefault(name, value)
+    import tensorflow as tf
+
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     with _ONE_AT_A_TIME:
         return race_one_seed(job, seed, lambda *_: None)
 

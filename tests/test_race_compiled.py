@@ -32,7 +32,14 @@ def convolutional(initializer) -> keras.Model:
         [
             keras.Input((4, 4, 1)),
             layers.Rescaling(1 / 255),
-            layers.Conv2D(4, 3, padding="same", kernel_initializer=initializer()),
+            # A bias before a normalization has no gradient but rounding, of which Adam
+            # would make whole steps.
+            layers.Conv2D(
+                *(4, 3),
+                padding="same",
+                use_bias=False,
+                kernel_initializer=initializer(),
+            ),
             layers.BatchNormalization(),
             layers.ReLU(),
             layers.MaxPooling2D(),

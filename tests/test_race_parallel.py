@@ -166,7 +166,7 @@ def test_an_interrupt_keeps_what_the_workers_finished(monkeypatch):
 
 
 def test_the_bar_moves_by_all_stages_of_a_seed(monkeypatch):
-    def trained(job, seed, environment):
+    def trained(job, seed, *how):
         return SimpleNamespace(seeds=(seed,))
 
     moved = []
