@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from initlab import stack_optimizers
 from initlab.stack_layers import forward
 from initlab.stack_plan import Plan
 
@@ -110,8 +111,8 @@ class Program:
             total = tf.reduce_sum(loss)  # the runs share no weight: one gradient each
         gradients = tape.gradient(total, weights)
         step += 1
-        rules = {"Adam": self._adam, "SGD": self._sgd}
-        update = rules[self._plan.optimizer[0]]
+        name, options = self._plan.optimizer
+        update = functools.partial(stack_optimizers.RULES[name], dict(options))
         new_weights, new_slots = [], []
         for weight, gradient, slot in zip(weights, gradients, slots, strict=True):
             # A rate per run: the runs are the axis before the units in every weight.
@@ -123,44 +124,10 @@ class Program:
             new_slots.append(slot)
         return (new_weights, new_slots, step), loss, accuracy
 
-    def _adam(
-        self, weight: Any, gradient: Any, slot: list[Any], rate: Any, step: Any
-    ) -> tuple[Any, list[Any]]:
-        import keras
-
-        tf = self._tf
-        options = dict(self._plan.optimizer[1])
-        momentum, velocity = slot
-        power_1 = tf.pow(tf.constant(options["beta_1"], "float32"), step)
-        power_2 = tf.pow(tf.constant(options["beta_2"], "float32"), step)
-        alpha = rate * tf.sqrt(1 - power_2) / (1 - power_1)
-        # A table's gradient comes as one row per token of the batch, and Keras squares
-        # these before it adds up those of the same token: sum g^2, not (sum g)^2.
-        square = tf.convert_to_tensor(keras.ops.square(gradient))
-        momentum += (tf.convert_to_tensor(gradient) - momentum) * (
-            1 - options["beta_1"]
-        )
-        velocity += (square - velocity) * (1 - options["beta_2"])
-        weight -= momentum * alpha / (tf.sqrt(velocity) + options["epsilon"])
-        return weight, [momentum, velocity]
-
-    def _sgd(
-        self, weight: Any, gradient: Any, slot: list[Any], rate: Any, step: Any
-    ) -> tuple[Any, list[Any]]:
-        options = dict(self._plan.optimizer[1])
-        change = -self._tf.convert_to_tensor(gradient) * rate
-        if not slot:
-            return weight + change, []
-        momentum = slot[0] * options["momentum"] + change
-        if options["nesterov"]:
-            return weight + momentum * options["momentum"] + change, [momentum]
-        return weight + momentum, [momentum]
-
     def slots(self, weights: list[Any]) -> list[list[Any]]:
-        """Return the optimizer's variables at the start of training, all zeros."""
+        """Return the optimizer's variables at the start of training."""
         name, options = self._plan.optimizer
-        count = 2 if name == "Adam" else int(bool(dict(options)["momentum"]))
-        return [[self._tf.zeros_like(weight)] * count for weight in weights]
+        return stack_optimizers.slots(name, dict(options), weights)
 
     def _train_epoch(
         self, state: tuple[Any, ...], images: Any, labels: Any, order: Any, rates: Any
