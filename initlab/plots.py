@@ -221,7 +221,10 @@ def diagnosis(result: Diagnosis) -> Figure:
         drawn = np.array([v if 0 < v < math.inf else math.nan for v in values])
         axes.plot(places, drawn, "o-", color=_BLUE, markersize=4)
         axes.plot(places[sick], drawn[sick], "s", color=_VERMILION, label="ill")
-        axes.set_yscale("log")
+        shown = drawn[np.isfinite(drawn)] if np.isfinite(drawn).any() else np.ones(1)
+        low, high = (math.log10(end) for end in (shown.min(), shown.max()))
+        decades = 10.0 ** math.floor(min(low, 0)), 10.0 ** math.ceil(max(high, 0) + 0.1)
+        logarithmic(axes, "y", decades[0] / 1.5, decades[1])
         axes.set_title(name, loc="left")
         if axes is not panels[1]:
             reference(axes, y=1)

@@ -84,10 +84,11 @@ def race_one_seed(job: Job, seed: int, advance: Callable[[], Any]) -> Race:
     pairs = [(model, rate) for model in models.values() for rate in job.learning_rates]
     starts = [model.get_weights() for model, _ in pairs] if job.keep_weights else []
     parts, ends = [], []
-    for runs in job.runs(pairs):
-        with seeded(seed):
+    # Once for all runs: setting TensorFlow's seed empties its cache of graphs.
+    with seeded(seed):
+        for runs in job.runs(pairs):
             parts.append(_train(job, runs, seed, advance))
-        ends.append(runs.weights() if job.keep_weights else [])
+            ends.append(runs.weights() if job.keep_weights else [])
 
     shape = (len(job.initializers), len(job.learning_rates), 1)
 

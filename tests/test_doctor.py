@@ -11,7 +11,7 @@ import pytest
 import sick_models as clinic
 from keras import layers, ops
 
-from initlab import plots, theory
+from initlab import plots, schemes, theory
 from initlab._doctor import cures, depth_rules
 from initlab.doctor import diagnose
 
@@ -833,3 +833,37 @@ def test_a_mistake_is_named(change, error, message):
     given = {"model": patient.model, "x": patient.x, "y": patient.y} | change
     with pytest.raises(error, match=message):
         diagnose(given.pop("model"), given.pop("x"), given.pop("y"), **given)
+
+
+def test_the_cure_of_a_depthwise_stack_counts_its_windows_right():
+    def stack(depthwise, pointwise):
+        blocks = [
+            layer
+            for seed in range(8)
+            for layer in (
+                layers.DepthwiseConv2D(
+                    *(3, 1, "same"),
+                    activation="relu",
+                    depthwise_initializer=depthwise(2 * seed),
+                ),
+                layers.Conv2D(
+                    *(16, 1),
+                    activation="relu",
+                    kernel_initializer=pointwise(2 * seed + 1),
+                ),
+            )
+        ]
+        head = [layers.GlobalAveragePooling2D(), layers.Dense(3, "softmax")]
+        return keras.Sequential([keras.Input((8, 8, 16)), *blocks, *head])
+
+    he = schemes.get("he_normal")
+    x = np.random.default_rng(0).normal(size=(64, 8, 8, 16)).astype(np.float32)
+    y = np.arange(64) % 3
+    [found] = diagnose(stack(he.keras, he.keras), x, y).findings
+    assert found.illness == "weights too small"
+    assert 'schemes.variance_scaling(2).keras(kind="depthwise")' in found.prescription
+
+    def right(seed):
+        return schemes.variance_scaling(2).keras(seed, kind="depthwise")
+
+    assert diagnose(stack(right, he.keras), x, y).healthy

@@ -32,6 +32,26 @@ def initializer(activation: str) -> str:
     )
 
 
+def miscounted(kinds: set[str], activation: str) -> str:
+    """Return what to set instead where Keras counts the fan-in of a kernel wrong."""
+    words = {"depthwise": ("Depthwise", "Separable"), "conv_transpose": ("Transpose",)}
+    wrong = [
+        kind
+        for kind, parts in words.items()
+        if any(part in name for part in parts for name in kinds)
+    ]
+    try:
+        scale = theory.forward_gain(activation) ** 2
+    except ValueError:
+        scale = 1.0
+    cures = (
+        f'; for kernels of kind "{kind}", whose fan-in Keras miscounts, '
+        f'initlab.schemes.variance_scaling({scale:.3g}).keras(kind="{kind}")'
+        for kind in wrong
+    )
+    return "".join(cures)
+
+
 def caution(activation: str) -> str:
     """Return what theory warns of where no gain alone keeps a deep stack alive."""
     try:

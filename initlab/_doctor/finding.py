@@ -62,4 +62,6 @@ def activation_of(layers: Sequence[LayerSigns]) -> str:
 def initializer_for(vitals: Vitals, names: Sequence[str]) -> str:
     """Return the initializer that the activation of these layers asks for."""
     chosen = [signs for signs in vitals.layers if signs.name in names]
-    return cures.initializer(activation_of(chosen))
+    activation = activation_of(chosen)
+    miscounted = cures.miscounted({signs.kind for signs in chosen}, activation)
+    return cures.initializer(activation) + miscounted
