@@ -61,13 +61,18 @@ class InitializerMaker:
         sequence = np.random.SeedSequence((self.seed, _WEIGHTS, layer))
         return int(sequence.generate_state(1)[0] & LARGEST_SEED)
 
-    def __call__(self, *shape: Any, **_: Any) -> Any:
+    def __call__(self, *shape: Any, **options: Any) -> Any:
         """Return a fresh Keras initializer.
 
         Raises:
             ValueError: If Keras calls this instead of an initializer, because the
-                maker itself was given to a layer.
+                maker itself was given to a layer; or if it is given an option.
         """
+        if options and not shape:
+            raise ValueError(
+                f"the maker of initializers takes no options, got {options}: for "
+                "another kind of kernel write scheme.keras(initializer().seed, kind=…)"
+            )
         if shape:
             raise ValueError(
                 "the layer got the maker of initializers instead of an initializer: "

@@ -504,6 +504,7 @@ X, Y = images(40)
         ({"build": lambda i: "a model"}, "must return a Keras model, got 'a model'"),
         ({"build": lambda i: compiled(network(i))}, "uncompiled"),
         ({"build": lambda i: network(lambda: i)}, "with parentheses"),
+        ({"build": lambda i: network(lambda: i(kind="depthwise"))}, "no options, got"),
         ({"build": lambda i: two_outputs()}, "must have one output"),
         ({"data": (X[:, :3], Y)}, r"samples of shape \(4, 4\)"),
         ({"data": X}, "must be a pair of arrays"),
