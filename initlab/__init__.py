@@ -3,8 +3,8 @@
 Three floors; a module imports only from its own floor or from below:
 
 3. ``runtime``, ``explore``, ``plots``, ``claims``, ``checks``: what a notebook shows.
-2. ``signals``, ``race``, ``lsuv``, ``doctor``, ``studies``, ``data``: experiments.
-   TensorFlow is imported here only, and only when a function needs it.
+2. ``signals``, ``race``, ``lsuv``, ``doctor``, ``studies``, ``data``, ``tasks``:
+   experiments. TensorFlow is imported here only, and only when a function needs it.
 1. ``schemes``, ``activations``, ``theory``, ``intervals``: the mathematics, in numpy.
 
 ``import initlab as lab`` loads nothing heavy: every name below is fetched on first use.
@@ -53,6 +53,7 @@ _MODULES = (
     "schemes",
     "signals",
     "studies",
+    "tasks",
     "theory",
 )
 

@@ -29,6 +29,7 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # are left out: one disappears on a white page, the other on a dark one.
 _ORANGE, _SKY, _GREEN = "#e69f00", "#56b4e9", "#009e73"
 _BLUE, _VERMILION, _PURPLE, _GREY = "#0072b2", "#d55e00", "#cc79a7", "#8c8c8c"
+_OLIVE = "#999933"  # for a ninth scheme, from Paul Tol's muted palette
 CYCLE = (_BLUE, _ORANGE, _GREEN, _VERMILION, _PURPLE, _SKY, _GREY)
 
 _FAMILY_COLORS = {
@@ -44,6 +45,8 @@ _FAMILY_COLORS = {
     "delta": _GREEN,
     "identity": _PURPLE,
     "sparse": _VERMILION,
+    "gain": _PURPLE,  # the gain that `theory` finds for the activation at hand
+    "lsuv": _OLIVE,
 }
 _STYLE = {
     "figure.figsize": (5.6, 3.5),
