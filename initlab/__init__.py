@@ -3,8 +3,8 @@
 Three floors; a module imports only from its own floor or from below:
 
 3. ``runtime``, ``explore``, ``plots``, ``claims``, ``checks``: what a notebook shows.
-2. ``signals``, ``race``, ``lsuv``, ``doctor``, ``studies``, ``data``, ``tasks``:
-   experiments. TensorFlow is imported here only, and only when a function needs it.
+2. ``signals``, ``spectra``, ``race``, ``lsuv``, ``doctor``, ``studies``, ``data``,
+   ``tasks``: experiments. TensorFlow is imported here only, when a function needs it.
 1. ``schemes``, ``activations``, ``theory``, ``intervals``: the mathematics, in numpy.
 
 ``import initlab as lab`` loads nothing heavy: every name below is fetched on first use.
@@ -52,6 +52,7 @@ _MODULES = (
     "runtime",
     "schemes",
     "signals",
+    "spectra",
     "studies",
     "tasks",
     "theory",

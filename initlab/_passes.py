@@ -136,7 +136,7 @@ def run_block(
     branch = h
     for step in architecture.steps:
         if step == "f":
-            branch, slope = _activate(branch, activation)
+            branch, slope = activate(branch, activation)
             tape.append(slope.__mul__)
         else:
             kernel, bias = next(remaining)
@@ -148,7 +148,7 @@ def run_block(
     output = branch if alpha is None else h + branch
     last_slope: np.ndarray | float = 1.0
     if architecture.activated:
-        output, last_slope = _activate(output, activation)
+        output, last_slope = activate(output, activation)
 
     def backward(gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         gradient = gradient * last_slope
@@ -187,7 +187,7 @@ def _by_layer(moments: list[np.ndarray | None]) -> np.ndarray | None:
     return None if moments[0] is None else np.stack(moments, axis=1)
 
 
-def _activate(z: np.ndarray, activation: Activation) -> tuple[np.ndarray, np.ndarray]:
+def activate(z: np.ndarray, activation: Activation) -> tuple[np.ndarray, np.ndarray]:
     """Return f(z) and f'(z) in the precision of z."""
     values = np.asarray(activation.f(z), z.dtype)
     slopes = np.asarray(activation.derivative(z), z.dtype)

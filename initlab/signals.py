@@ -172,7 +172,7 @@ def propagate(
         TypeError: if `scheme`, `architecture` or `activation` is of another type.
     """
     scheme, function = schemes.get(scheme), activations.get(activation)
-    numbers, widths = _sizes(seeds, width, depth, samples, bias_std)
+    numbers, widths = checked_sizes(seeds, width, depth, samples, bias_std)
     _check_architecture(architecture, widths)
     if dtype not in _PRECISIONS:
         raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
@@ -230,7 +230,7 @@ def correlate(
         TypeError: if `scheme` or `activation` is of another type.
     """
     scheme, function = schemes.get(scheme), activations.get(activation)
-    numbers, widths = _sizes(seeds, width, depth, samples, bias_std)
+    numbers, widths = checked_sizes(seeds, width, depth, samples, bias_std)
     if not isinstance(correlation, Real) or not -1 <= correlation <= 1:
         raise ValueError(f"correlation must be from -1 to 1, got {correlation!r}")
     if widths[0] < 2:
@@ -249,7 +249,7 @@ def correlate(
     return np.stack(found, axis=1)
 
 
-def _sizes(
+def checked_sizes(
     seeds: int | Iterable[int],
     width: int | Sequence[int],
     depth: int,
