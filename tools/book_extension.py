@@ -3,6 +3,7 @@
 1. Explorers are told that no kernel will be there (`INITLAB_BOOK=1`).
 2. Cached outputs are dropped when the laboratory, the recorded results, the lock or the
    data changed: the cache of Jupyter Book keys on the notebook's text alone.
+   Notebooks are executed several at a time (`execute_ahead`).
 3. Two directives fill the pages that are generated: `claims-ledger` and `errata`.
 4. Only real notebooks keep a launch button.
 5. Text outputs that are sentences, such as claims, wrap; tables scroll.
@@ -22,6 +23,7 @@ from typing import Any
 import nbformat
 from docutils import nodes
 from docutils.statemachine import StringList
+from execute_ahead import cache_folder, execute_ahead
 from mdit_py_plugins.anchors.index import slugify
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -52,6 +54,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("errata", Errata)
     app.connect("builder-inited", drop_stale_outputs)
     app.connect("env-get-outdated", reread_after_a_change)
+    app.connect("env-before-read-docs", execute_ahead)
     app.connect("doctree-read", mark_sentences)
     app.connect("autodoc-process-docstring", typeset)
     app.connect("html-page-context", keep_launch_buttons_on_notebooks, priority=100)
@@ -84,7 +87,7 @@ def drop_stale_outputs(app: Sphinx) -> None:
     before = stamp.read_text(encoding="utf-8") if stamp.exists() else ""
     app.initlab_changed = now != before
     if app.initlab_changed:
-        cache = Path(app.config.nb_execution_cache_path or build / ".jupyter_cache")
+        cache = cache_folder(app)
         if cache.exists():
             shutil.rmtree(cache)
             _LOGGER.info("the laboratory changed: all notebooks will be executed again")
