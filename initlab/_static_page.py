@@ -70,6 +70,7 @@ def common_layout(figures: Iterable[Figure]) -> Callable[[Figure], None]:
 def svg_frame(draw: Callable[[], Figure]) -> str:
     """Draw a figure as compact SVG in the page's own text colour."""
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     settings = {
         **dict.fromkeys(_INK_SETTINGS, _INK),
@@ -83,7 +84,8 @@ def svg_frame(draw: Callable[[], Figure]) -> str:
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context(settings):
-        draw().savefig(buffer, format="svg", metadata=nothing)
+        # `savefig` would draw the figure twice, first to find a layout.
+        FigureCanvasSVG(draw()).print_svg(buffer, metadata=nothing)
     return _compact(buffer.getvalue())
 
 
