@@ -49,7 +49,9 @@ def chapter() -> NotebookNode:
             [figure()],
             mystnb={"image": {"alt": "The curve falls."}},
         ),
-        code("claim", 'lab.claim("It falls.", True)', [stream("✔ It falls.\n")]),
+        text("caption", "**Figure 1.** *The curve falls.*"),
+        code("explorer", "@lab.explore(alt=alt)\ndef draw(): ..."),
+        code("claim", 'lab.claim("It falls.", True)', [stream("✔ It falls.\n" * 5)]),
         text("summary", "## Summary\n\nIt falls."),
     ]
     notebook = v4.new_notebook(cells=cells, metadata=notebook_files.METADATA)
@@ -169,11 +171,14 @@ BROKEN_CELLS = {
         "cell 4 (e): line 2 has 89 columns, at most 88",
     ),
     "figure without alt text": (
-        add(code("e", "plt.show()", [figure()])),
+        add(code("e", "plt.show()", [figure()]), text("c", "**Figure 2.** *It.*")),
         "cell 4 (e): shows a figure without alt text",
     ),
     "figure with blank alt text": (
-        add(code("e", "plt.show()", [figure()], mystnb={"image": {"alt": " "}})),
+        add(
+            code("e", "plt.show()", [figure()], mystnb={"image": {"alt": " "}}),
+            text("c", "**Figure 2.** *It.*"),
+        ),
         "cell 4 (e): shows a figure without alt text",
     ),
     "empty cell": (add(code("e", "")), "cell 4 (e): is empty"),
@@ -222,12 +227,25 @@ BROKEN_CELLS = {
         "has 2 first-level headings",
     ),
     "no summary": (
-        lambda cells: cells.__setitem__(4, text("summary", "It falls.")),
+        lambda cells: cells.__setitem__(6, text("summary", "It falls.")),
         "has no summary",
     ),
-    "no claim": (
-        lambda cells: cells.__setitem__(3, code("claim", "print('It falls.')")),
-        "checks no claim",
+    "too few claims": (
+        lambda cells: cells.__setitem__(
+            5, code("claim", "lab.claim(...)", [stream("✔ It falls.\n" * 4)])
+        ),
+        "makes 4 claims, at least 5 are wanted",
+    ),
+    "no explorer": (lambda cells: cells.pop(4), "has no explorer"),
+    "figure without caption": (
+        lambda cells: cells.__setitem__(3, text("caption", "The curve falls.")),
+        "cell 2 (figure): its figure has no caption",
+    ),
+    "figures counted wrongly": (
+        lambda cells: cells.__setitem__(
+            3, text("caption", "**Figure 2.** *It falls.*")
+        ),
+        "cell 2 (figure): its figure has no caption",
     ),
 }
 

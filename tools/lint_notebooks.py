@@ -26,6 +26,7 @@ from tools.setup_cell import is_setup_cell, repository_url, setup_cell
 FOLDERS = ("notebooks", "solutions", "exercises")
 
 LONGEST_CELL = 25
+FEWEST_CLAIMS = 5
 LONGEST_LINE = 88
 
 ABSOLUTE_PATH = re.compile(
@@ -42,7 +43,8 @@ INLINE_IMAGE = re.compile(r"data:(?:image|font|application)/")
 H1 = re.compile(r"^# \S", re.MULTILINE)
 SUMMARY = re.compile(r"^#{2,3} Summary\b", re.MULTILINE)
 FENCE = re.compile(r"^(```+|~~~+).*?^\1", re.MULTILINE | re.DOTALL)
-CLAIM = re.compile(r"\blab\.claim\(")
+CLAIM = re.compile(r"^✔ ", re.MULTILINE)
+EXPLORER = re.compile(r"^@lab\.explore\(", re.MULTILINE)
 VERDICT = re.compile(r"\blab\.(?:claim|check|progress)\(")
 NBVAL_COMMENT = re.compile(r"^\s*#\s*(?:NBVAL|PYTEST_VALIDATE)_\w+", re.MULTILINE)
 NBVAL_TAGS = ("nbval-skip", "raises-exception", "nbval-raises-exception")
@@ -78,6 +80,22 @@ def output_texts(output: NotebookNode) -> Iterator[str]:
     yield output.get("text", "")
     for content in output.get("data", {}).values():
         yield content if isinstance(content, str) else str(content)
+
+
+def shown(cell: NotebookNode) -> Iterator[str]:
+    """Yield every text that the outputs of ``cell`` show."""
+    for output in cell.get("outputs", ()):
+        yield from output_texts(output)
+
+
+def shows_figure(cell: NotebookNode) -> bool:
+    """Tell whether a figure, not an explorer, is among the outputs of ``cell``."""
+    return any(text.startswith("<Figure") for text in shown(cell))
+
+
+def is_chapter(page: Page) -> bool:
+    """Tell whether the page is a chapter of the book, by its folder and its name."""
+    return page.folder == "notebooks" and bool(CHAPTER.match(page.path.name))
 
 
 def valid_notebook(page: Page) -> Iterator[str]:
@@ -175,8 +193,7 @@ def strictly_compared(page: Page) -> Iterator[str]:
 def no_absolute_paths(page: Page) -> Iterator[str]:
     """No path of somebody's machine stands in a notebook."""
     for name, cell in page.cells():
-        shown = (t for o in cell.get("outputs", ()) for t in output_texts(o))
-        for where, texts in (("source", (cell.source,)), ("output", shown)):
+        for where, texts in (("source", (cell.source,)), ("output", shown(cell))):
             found = next(filter(None, map(ABSOLUTE_PATH.search, texts)), None)
             if found:
                 yield (
@@ -231,21 +248,33 @@ def small_cells(page: Page) -> Iterator[str]:
 def figures_have_alt(page: Page) -> Iterator[str]:
     """Who cannot see a figure gets its message in words."""
     for name, cell in page.cells("code"):
-        figure = any(
-            output.get("data", {}).get("text/plain", "").startswith("<Figure")
-            for output in cell.outputs
-        )
         image = cell.metadata.get("mystnb", {}).get("image", {})
         alt = image.get("alt") if isinstance(image, dict) else None
-        if figure and not (isinstance(alt, str) and alt.strip()):
+        if shows_figure(cell) and not (isinstance(alt, str) and alt.strip()):
             yield (
                 f"{name}: shows a figure without alt text; say what it shows in the "
                 "cell's metadata, mystnb.image.alt"
             )
 
 
+def figures_have_captions(page: Page) -> Iterator[str]:
+    """A chapter says under each figure what to see in it, and numbers them in order."""
+    if not is_chapter(page):
+        return
+    cells, count = list(page.cells()), 0
+    for (name, cell), (_, after) in zip(cells, [*cells[1:], (None, None)], strict=True):
+        if cell.cell_type != "code" or not shows_figure(cell):
+            continue
+        count += 1
+        if after is None or not after.source.startswith(f"**Figure {count}.** *"):
+            yield (
+                f"{name}: its figure has no caption; begin the next cell with "
+                f"`**Figure {count}.** *What to see.*`"
+            )
+
+
 def chapter_form(page: Page) -> Iterator[str]:
-    """A page opens with its one title; a chapter claims something and sums up."""
+    """A page opens with its one title; a chapter explores, claims and sums up."""
     first = page.notebook.cells[0] if page.notebook.cells else None
     if (
         first is None
@@ -256,11 +285,19 @@ def chapter_form(page: Page) -> Iterator[str]:
     titles = len(H1.findall(page.prose()))
     if titles > 1:
         yield f"has {titles} first-level headings; keep one title, use ## below it"
-    if page.folder == "notebooks" and CHAPTER.match(page.path.name):
-        if not SUMMARY.search(page.prose()):
-            yield "has no summary; end it with a heading `## Summary`"
-        if not any(CLAIM.search(cell.source) for _, cell in page.cells("code")):
-            yield "checks no claim; put its sentences into lab.claim(...)"
+    if not is_chapter(page):
+        return
+    if not SUMMARY.search(page.prose()):
+        yield "has no summary; end it with a heading `## Summary`"
+    if not any(EXPLORER.search(cell.source) for _, cell in page.cells("code")):
+        yield "has no explorer; add one with @lab.explore(...)"
+    outputs = (text for _, cell in page.cells("code") for text in shown(cell))
+    claims = sum(len(CLAIM.findall(text)) for text in outputs)
+    if claims < FEWEST_CLAIMS:
+        yield (
+            f"makes {claims} claims, at least {FEWEST_CLAIMS} are wanted; put its "
+            "sentences into lab.claim(...)"
+        )
 
 
 def linked_pair(page: Page) -> Iterator[str]:
@@ -290,6 +327,7 @@ RULES = (
     same_setup_cell,
     small_cells,
     figures_have_alt,
+    figures_have_captions,
     chapter_form,
     linked_pair,
 )
