@@ -37,6 +37,7 @@ _INK_SETTINGS = (
     "ytick.labelcolor",
     "legend.labelcolor",
 )
+_LONG_NUMBER = re.compile(r"\d+\.\d{3,}")
 _times_shown: Counter[str] = Counter()  # one explorer shown twice needs two ids
 _ID_PREFIX = "@@"  # becomes the explorer's own id, so that no two share one
 
@@ -188,7 +189,8 @@ def _compact(svg: str) -> str:
     head = f'<svg viewBox="{size[0][9:-1]}" aria-hidden="true">'
     svg = re.sub(r"<svg[^>]*>", head, svg, count=1)
     svg = re.sub(r' d="([^"]*)"', lambda m: f' d="{_short_path(m[1])}"', svg)
-    svg = re.sub(r"\d+\.\d{3,}", _two_decimals, svg)
+    # Coordinates stand inside of tags; what a reader reads keeps its digits.
+    svg = re.sub(r"<[^>]*>", lambda tag: _LONG_NUMBER.sub(_two_decimals, tag[0]), svg)
     svg = svg.replace("xlink:href", "href").replace(_INK, "currentColor")
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
     svg = re.sub(

@@ -20,7 +20,12 @@ class Interval(NamedTuple):
     n: int
 
     def __format__(self, spec: str) -> str:
-        """Write ``mean [low, high]``, each number in the given format."""
+        """Write ``mean [low, high]``, each number in the given format.
+
+        An interval of several quantities is written as it is, without a format.
+        """
+        if np.ndim(self.mean) and not spec:
+            return str(self)
         if np.ndim(self.mean):
             raise TypeError("only an interval of one quantity can be formatted")
         spec = spec or ".3g"

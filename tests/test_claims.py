@@ -89,7 +89,12 @@ def test_an_interval_writes_itself():
     assert f"{found:.1f}" == "2.0 [-0.5, 4.5]"
     assert f"{found}" == "2 [-0.484, 4.48]"
     with pytest.raises(TypeError, match="only an interval of one quantity"):
-        format(lab.interval(np.ones((3, 2))))
+        format(lab.interval(np.ones((3, 2))), ".1f")
+
+
+def test_a_claim_shows_intervals_of_several_quantities_when_it_fails():
+    with pytest.raises(lab.claims.ClaimError, match=r"found = Interval\(mean=array"):
+        lab.claim("It holds.", False, found=lab.interval(np.eye(3)))
 
 
 def test_an_interval_knows_what_it_excludes():

@@ -216,6 +216,18 @@ def test_figures_follow_the_theme_of_the_page(page):
     assert "#0072b2" in frame(data, 0), "colours of the data must stay"
 
 
+def test_numbers_that_a_reader_reads_keep_their_digits():
+    def draw():
+        figure, axes = plt.subplots()
+        axes.set(title="std 0.07937", xticks=[0.12345], yticks=[])
+        plt.close(figure)
+        return figure
+
+    frame = _static_page.svg_frame(draw)
+    assert "std 0.07937" in frame
+    assert not re.search(r"<[^>]*\d\.\d{3,}", frame)
+
+
 def test_equal_states_are_stored_once():
     explorer = lab.explore(
         alt="same", slope=lab.slider([1, 2]), shift=lab.slider([0, 1])
