@@ -111,13 +111,17 @@ def _linear_layers(model: Any) -> list[Any]:
     layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise NotStackable("the model has several inputs or outputs")
-    tensor = model.inputs[0]
-    for layer in layers:
-        if layer.input is not tensor:
-            raise NotStackable(f"layer {layer.name!r} is not a link of a simple chain")
-        tensor = layer.output
-    if model.outputs[0] is not tensor:
-        raise NotStackable("more than a chain of layers leads to the output")
+    # From the output back, because a layer that `Sequential.add` has added was called
+    # more than once, and only one of its calls belongs to the finished model.
+    tensor, by = model.outputs[0], "the output"
+    for layer in reversed(layers):
+        operation, call, _ = tensor._keras_history
+        inputs = operation._inbound_nodes[call].input_tensors
+        if operation is not layer or len(inputs) != 1:
+            raise NotStackable(f"{by} is not fed by a simple chain of layers")
+        tensor, by = inputs[0], f"layer {layer.name!r}"
+    if tensor is not model.inputs[0]:
+        raise NotStackable(f"{by} is not fed by a simple chain of layers")
     _check_order(layers)
     return layers
 

@@ -628,14 +628,26 @@ def frozen() -> keras.Model:
     return model
 
 
+def test_a_model_built_with_add_is_stacked_like_one_built_at_once():
+    added = keras.Sequential()
+    members = layers.Dense(4, "relu", name="one"), layers.Dense(3, name="two")
+    added.add(keras.Input((6,)))
+    for member in members:
+        added.add(member)
+    at_once = chain(*(type(m).from_config(m.get_config()) for m in members))
+    sgd = keras.optimizers.serialize(keras.optimizers.SGD())
+    plans = [make_plan(m, "mse", sgd, 8, False) for m in (added, at_once)]
+    assert plans[0] == plans[1]
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
         (Subclassed(), "a forward pass of its own"),
         (two_outputs(), "several inputs or outputs"),
-        (skipping(), "leads to the output"),
-        (shared_layer(), "leads to the output"),
-        (unordered(), "not a link"),
+        (skipping(), "the output is not fed by a simple chain"),
+        (shared_layer(), "is not fed by a simple chain"),
+        (unordered(), "the output is not fed by a simple chain"),
         (chain(layers.ReLU()), "no Dense, SimpleRNN or Embedding layer"),
         (keras.Sequential([keras.Input((4, 4)), layers.Dense(3)]), "not flat"),
         (chain(layers.Dense(3), layers.Flatten()), "comes after"),

@@ -193,7 +193,7 @@ def late_table() -> keras.Model:
                     layers.SimpleRNN(3),
                 ]
             ),
-            "not a link of a simple chain",
+            "is not fed by a simple chain",
         ),
     ],
 )  # fmt: skip
