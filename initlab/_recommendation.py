@@ -92,6 +92,10 @@ def recommend(activation: AnyActivation) -> Recommendation:
     The fan rule is always fan_in: it keeps the signal, and the factors fan_out / fan_in
     that a gradient meets multiply to no more than the ratio of the network's two ends.
 
+    The gain is for the layers behind the activation. The first layer sees the inputs,
+    which no activation has shrunk: if their second moment is 1, gain 1 hands it on, and
+    the gain for the others would start the network at its square.
+
     Source: He, Zhang, Ren and Sun, "Delving Deep into Rectifiers", 2015,
     https://arxiv.org/abs/1502.01852, for the fan rule; Klambauer, Unterthiner, Mayr and
     Hochreiter, "Self-normalizing neural networks", 2017,
