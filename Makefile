@@ -63,7 +63,7 @@ strict-book: $(READY)
 	$(VENV)/bin/jupyter-book build . -n -W --keep-going
 
 browser: $(READY)
-	$(RUN) -m pytest tests/browser -n $(WORKERS)
+	$(RUN) -m pytest tests/browser -n $(WORKERS) --dist loadgroup
 
 COLAB := .venv-colab
 COLAB_RUN := $(COLAB)/bin/python

@@ -1,4 +1,8 @@
-"""One Chromium for all browser tests, on the built book, with the network cut."""
+"""One Chromium for all browser tests, on the built book, with the network cut.
+
+Loading a page takes longer than most tests of it. So the tests of one page run one
+after another, in one worker (`--dist loadgroup`), and share what is loaded already.
+"""
 
 import os
 import shutil
@@ -35,7 +39,23 @@ SELECTIONS = {
 def pytest_generate_tests(metafunc):
     for name, select in SELECTIONS.items():
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, select() or ["the book is not built"])
+            found = [
+                pytest.param(page, marks=pytest.mark.xdist_group(page))
+                for page in select() or ["the book is not built"]
+            ]
+            metafunc.parametrize(name, found)
+
+
+def pytest_collection_modifyitems(items):
+    """Bring the tests of one page together, and of these the ones of one view."""
+
+    def page_and_view(item):
+        values = getattr(item, "callspec", None)
+        values = values.params if values else {}
+        page = next((values[name] for name in SELECTIONS if name in values), "")
+        return page, values.get("view", "desktop")
+
+    items.sort(key=page_and_view)
 
 
 @pytest.fixture(scope="session")
@@ -55,50 +75,60 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def visit(chromium):
     """Open a page of the book from disk and keep watch over it.
 
     The page gets two more attributes: `errors`, what its scripts threw, and `outside`,
-    what it asked for that is not in the book.
+    what it asked for that is not in the book. The page that was asked for last is given
+    again, as the last test left it.
     """
-    contexts = []
+    opened = {}
 
     def open_page(address, *, width=1280, theme="light", scripts=True):
-        context = chromium.new_context(
-            viewport={"width": width, "height": 800},
-            color_scheme=theme,
-            java_script_enabled=scripts,
-            offline=True,
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.errors, page.outside = [], []
-        page.on("pageerror", lambda error: page.errors.append(error.message))
-
-        def watch(request):
-            url = request.url
-            inside = url.startswith(BOOK.as_uri() + "/")
-            if not inside and not url.startswith(("data:", "blob:", "about:")):
-                page.outside.append(url)
-
-        page.on("request", watch)
-        page.add_init_script(
-            f"localStorage.setItem('mode', '{theme}');"
-            f"localStorage.setItem('theme', '{theme}');"
-        )
-        page.goto((BOOK / address).as_uri())
-        if scripts:
-            page.wait_for_function(
-                "() => [...document.querySelectorAll('.initlab-explorer .controls')]"
-                ".every((each) => !each.hidden)"
-            )
-            page.wait_for_function(
-                "() => !document.querySelector('.math') "
-                "|| document.querySelector('mjx-container')"
-            )
-        return page
+        wanted = address, width, theme, scripts
+        if wanted not in opened:
+            while opened:
+                opened.popitem()[1].context.close()
+            opened[wanted] = load(chromium, *wanted)
+        return opened[wanted]
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in opened.values():
+        page.context.close()
+
+
+def load(chromium, address, width, theme, scripts):
+    """Load a page in a context of its own, and wait until it is ready."""
+    context = chromium.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme=theme,
+        java_script_enabled=scripts,
+        offline=True,
+    )
+    page = context.new_page()
+    page.errors, page.outside = [], []
+    page.on("pageerror", lambda error: page.errors.append(error.message))
+
+    def watch(request):
+        url = request.url
+        inside = url.startswith(BOOK.as_uri() + "/")
+        if not inside and not url.startswith(("data:", "blob:", "about:")):
+            page.outside.append(url)
+
+    page.on("request", watch)
+    page.add_init_script(
+        f"localStorage.setItem('mode', '{theme}');"
+        f"localStorage.setItem('theme', '{theme}');"
+    )
+    page.goto((BOOK / address).as_uri())
+    if scripts:
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.initlab-explorer .controls')]"
+            ".every((each) => !each.hidden)"
+        )
+        page.wait_for_function(
+            "() => !document.querySelector('.math') "
+            "|| document.querySelector('mjx-container')"
+        )
+    return page
