@@ -116,13 +116,13 @@ def _add_record(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("name", metavar="NAME", help=" or ".join(studies.names()))
     parser.add_argument(
-        "--seeds", type=int, metavar="N", help="runs of each kind (the study's own: 5)"
+        "--seeds", type=int, metavar="N", help="runs of each kind (the study's own)"
     )
     parser.add_argument(
         "--epochs",
         type=int,
         metavar="N",
-        help="epochs of each run (the study's own: 5)",
+        help="epochs of each run (the study's own)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder to write to (results)"
@@ -132,6 +132,18 @@ def _add_record(commands: argparse._SubParsersAction) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="go on with an unfinished recording, or drop it (default: go on)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes, each with one thread (one per core, at most 4); 0: this one",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="write nothing: run one seed of every initializer again and compare with "
+        "the recording in --out; exit status 1 means that they differ",
     )
     parser.set_defaults(run=_record)
 
@@ -227,16 +239,33 @@ def _first_line(error: Exception) -> str:
 def _record(options: argparse.Namespace) -> int:
     from initlab import studies
 
+    if options.verify:
+        return _verify(options)
     file = studies.record(
         options.name,
         seeds=options.seeds,
         epochs=options.epochs,
         out=options.out,
         resume=options.resume,
+        workers=options.workers,
         report=print,
     )
     print(f"written: {file}")
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from initlab import studies
+
+    if options.seeds is not None or options.epochs is not None:
+        raise ValueError(
+            "--verify repeats what was recorded: leave out --seeds and --epochs"
+        )
+    verification = studies.verify(
+        options.name, directory=options.out, workers=options.workers
+    )
+    print(verification)
+    return 0 if verification.passed else _ILL
 
 
 if __name__ == "__main__":

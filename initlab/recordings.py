@@ -1,14 +1,14 @@
 """The file of a recording: what stands in it, how it grows and how it is read.
 
 :class:`Recording` is what a chapter gets. ``studies.record`` begins one with
-:func:`start`, adds the runs of one seed after the other with :func:`add` and lets
-:func:`write` replace the file as a whole, so that no half file can ever be seen;
-:func:`resume` takes up an unfinished one.
+:func:`start`, puts in one part after the other with :func:`add` and lets :func:`write`
+replace the file as a whole, so that no half file can ever be seen; :func:`resume` takes
+up an unfinished one and :func:`finished` turns its parts into whole races. The form of
+the file is also a JSON schema, ``results/recording.schema.json``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import json
@@ -16,20 +16,26 @@ import os
 import platform
 import re
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from initlab.race_result import Race
+from initlab._study import Part, Study, parts_of
+from initlab._study_runs import cores, listed
+from initlab.race_result import METRICS, Race
 
-FORMAT = 1
-DIGITS = 6
+FORMAT = 2
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_BY_VARIABLE = ("start_std", "end_std", "largest_change")
+_KINDS = {
+    "real": "the real data",
+    "generated": "generated data",
+    "stand-in": "a generated stand-in",
+}
 
 
 @dataclass(frozen=True)
@@ -40,19 +46,23 @@ class Recording:
         name: The study's name.
         title: What was raced, in a line.
         recorded: ``date``, ``command``, ``python``, ``versions``, ``cpu``, ``cores``,
-            ``system``, ``seconds`` (wall) and ``cpu_seconds``.
+            ``system``, ``workers`` (processes), ``threads`` of each, ``seconds``
+            (wall), ``cpu_seconds`` of all and ``peak_memory_mb`` of one of them.
         data: ``name``, ``source``, ``note``, ``is_stand_in`` and the ``sha256`` of
             every array.
         descriptions: Each variant in words.
         races: Each variant's ``Race``.
-        variables: Names of the weights, in the order of the last axis of
-            ``largest_change``.
+        variables: Names of the weights, in the order of the last axis of the next
+            three.
+        start_std: For each variant the standard deviation of every variable before
+            training, shape ``(initializers, learning_rates, seeds, variables)``.
+        end_std: The same after training.
         largest_change: For each variant how far the weight that moved most came from
-            its start, shape ``(initializers, learning_rates, seeds, variables)``; an
-            exact 0 means that every weight of the variable ended where it began.
+            its start, shape likewise; an exact 0 means that every weight of the
+            variable ended where it began.
         distinct_units: For each variant how many hidden units differ in at least one
             bit of their incoming weights and bias after training, shape
-            ``(initializers, learning_rates, seeds)``.
+            ``(initializers, learning_rates, seeds)``; empty if the study does not ask.
     """
 
     name: str
@@ -62,25 +72,32 @@ class Recording:
     descriptions: Mapping[str, str]
     races: Mapping[str, Race]
     variables: tuple[str, ...]
+    start_std: Mapping[str, np.ndarray]
+    end_std: Mapping[str, np.ndarray]
     largest_change: Mapping[str, np.ndarray]
     distinct_units: Mapping[str, np.ndarray]
 
     def provenance(self) -> str:
         """Say in a sentence or two where the numbers come from."""
-        recorded = self.recorded
+        recorded, data = self.recorded, self.data
         versions = recorded["versions"]
         count = len(next(iter(self.races.values())).seeds)
         seeds = f"{count} seed{'s' * (count != 1)}"
-        source = "a generated stand-in" if self.data["is_stand_in"] else "the real data"
         return (
-            f"Recorded on {recorded['date']} with `{recorded['command']}` on {source} "
-            f"({self.data['name']}, SHA-256 of the training images "
-            f"{self.data['sha256']['x_train'][:12]}…): {seeds}, "
+            f"Recorded on {recorded['date']} with `{recorded['command']}` on "
+            f"{_KINDS[self._kind]} ({data['name']}, SHA-256 of the training inputs "
+            f"{data['sha256']['x_train'][:12]}…): {seeds}, "
             f"{recorded['seconds'] / 60:.1f} minutes on {recorded['cores']} cores of "
             f"{recorded['cpu']}; Python {recorded['python']}, TensorFlow "
             f"{versions['tensorflow']}, Keras {versions['keras']}, numpy "
             f"{versions['numpy']}."
         )
+
+    @property
+    def _kind(self) -> str:
+        if self.data["is_stand_in"]:
+            return "stand-in"
+        return "generated" if self.data["source"] == "generated" else "real"
 
 
 def read(file: Any) -> Recording:
@@ -100,11 +117,14 @@ def read(file: Any) -> Recording:
             descriptions={key: each["description"] for key, each in variants.items()},
             races={key: Race.from_dict(each["race"]) for key, each in variants.items()},
             variables=tuple(content["variables"]),
-            largest_change={
-                key: _numbers(each["largest_change"]) for key, each in variants.items()
+            **{
+                name: {key: _numbers(each[name]) for key, each in variants.items()}
+                for name in _BY_VARIABLE
             },
             distinct_units={
-                key: np.array(each["distinct_units"]) for key, each in variants.items()
+                key: np.array(each["distinct_units"])
+                for key, each in variants.items()
+                if "distinct_units" in each
             },
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -115,7 +135,7 @@ def read(file: Any) -> Recording:
 
 
 def start(
-    name: str, study: Any, dataset: Any, seeds: int, epochs: int
+    name: str, study: Study, dataset: Any, seeds: int, epochs: int, workers: int
 ) -> dict[str, Any]:
     """Return the content of a recording before anything has run."""
     import keras
@@ -143,10 +163,13 @@ def start(
                 "numpy": np.__version__,
             },
             "cpu": _cpu_model(),
-            "cores": _cores(),
+            "cores": cores(),
             "system": f"{platform.system()} {platform.machine()}",
+            "workers": workers,
+            "threads": 0,
             "seconds": 0.0,
             "cpu_seconds": 0.0,
+            "peak_memory_mb": None,
         },
         "data": {
             "name": dataset.name,
@@ -159,7 +182,7 @@ def start(
         "epochs": epochs,
         "learning_rates": list(study.learning_rates),
         "variables": list(study.variables),
-        "variants": {},
+        "parts": {},
     }
 
 
@@ -186,60 +209,108 @@ def _same(file: Path, part: str, old: Any, new: Any) -> None:
         )
 
 
-def holds(state: Mapping[str, Any], variant: str, seed: int) -> bool:
-    """Tell whether the runs of this variant and seed are already in the recording."""
-    content = state["variants"].get(variant)
-    return content is not None and seed in content["race"]["seeds"]
+def check_data(recording: Recording, dataset: Any) -> None:
+    """Raise if these are not the data of the recording.
 
-
-@contextlib.contextmanager
-def timed(state: Mapping[str, Any]) -> Iterator[None]:
-    """Add the wall and CPU time of the block to the recording's."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield
-    recorded = state["recorded"]
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    recorded["seconds"] = round(recorded["seconds"] + wall, 1)
-    recorded["cpu_seconds"] = round(recorded["cpu_seconds"] + cpu, 1)
-
-
-def add(state: dict[str, Any], variant: str, description: str, result: Race) -> None:
-    """Put the runs of one more seed, their weights kept, into the recording."""
-    change = np.stack(
-        [
-            np.abs(final - initial).reshape(*final.shape[:3], -1).max(axis=-1)
-            for initial, final in zip(
-                result.initial_weights, result.final_weights, strict=True
+    Raises:
+        ValueError: With the name of the first array that differs.
+    """
+    for each in _ARRAYS:
+        if _sha256(getattr(dataset, each)) != recording.data["sha256"][each]:
+            raise ValueError(
+                f"{each} of {recording.data['name']} is not what was recorded (its "
+                "SHA-256 differs): numbers from other data cannot be compared"
             )
-        ],
-        axis=-1,
-    )
-    kernel, bias = result.final_weights[:2]
-    units = np.concatenate([kernel, bias[..., None, :]], axis=-2)
-    distinct = np.array(
-        [
-            [[len(np.unique(run, axis=-1).T) for run in runs] for runs in rates]
-            for rates in units
+
+
+def holds(state: Mapping[str, Any], part: Part) -> bool:
+    """Tell whether this part is already in the recording."""
+    return str(part) in state["parts"]
+
+
+def add(
+    state: dict[str, Any], part: Part, content: Mapping[str, Any], seconds: float
+) -> None:
+    """Put a finished part into the recording.
+
+    Args:
+        state: The unfinished recording.
+        part: Which part.
+        content: What was measured.
+        seconds: How long the recording has taken so far, in all its sessions.
+    """
+    state["parts"][str(part)] = content
+    recorded = state["recorded"]
+    recorded["seconds"] = round(seconds, 1)
+    recorded["cpu_seconds"] = round(recorded["cpu_seconds"] + content["cpu_seconds"], 1)
+    recorded["threads"] = content["threads"]
+    if content["peak_memory_mb"] is not None:
+        before = recorded["peak_memory_mb"] or 0
+        recorded["peak_memory_mb"] = max(before, content["peak_memory_mb"])
+
+
+def finished(study: Study, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recording with its parts put together, in the order of the study."""
+    content = {key: value for key, value in state.items() if key != "parts"}
+    seeds = state["seeds"]
+    content["variants"] = {}
+    for name, variant in study.variants.items():
+        keys = [str(each) for each in parts_of(study, seeds) if each.variant == name]
+        parts = [state["parts"][key] for key in keys]
+        axes = (list(variant.initializers), state["learning_rates"], list(range(seeds)))
+
+        def whole(get: Callable[[Any], Any], parts: Any = parts, axes: Any = axes):
+            return listed(_placed(parts, get, axes))
+
+        first = parts[0]
+        races = {
+            metric: whole(lambda part, metric=metric: part["race"][metric])
+            if first["race"][metric] is not None
+            else None
+            for metric in (*METRICS, "diverged")
+        }
+        content["variants"][name] = {
+            "description": variant.description,
+            "race": {
+                "initializers": axes[0],
+                "learning_rates": axes[1],
+                "seeds": axes[2],
+                "settings": first["race"]["settings"],
+                "seconds": round(sum(part["seconds"] for part in parts), 1),
+                **races,
+            },
+            **{
+                each: whole(lambda part, each=each: part[each])
+                for each in (*_BY_VARIABLE, "distinct_units")
+                if each in first
+            },
+        }
+    return content
+
+
+def _placed(
+    parts: Sequence[Mapping[str, Any]],
+    get: Callable[[Any], Any],
+    axes: tuple[list[Any], ...],
+) -> np.ndarray:
+    """Return one array over all initializers, learning rates and seeds."""
+    whole = None
+    for part in parts:
+        values = np.array(get(part))
+        if values.dtype == object:  # None stands for what is not finite
+            values = values.astype(float)
+        if whole is None:
+            shape = (*map(len, axes), *values.shape[3:])
+            whole = np.zeros(shape, values.dtype)
+        whole = whole.astype(np.result_type(whole, values))
+        race = part["race"]
+        names = (race["initializers"], race["learning_rates"], race["seeds"])
+        places = [
+            [axis.index(each) for each in own]
+            for axis, own in zip(axes, names, strict=True)
         ]
-    )
-    before = state["variants"].get(variant)
-    if before:
-        result = Race.join([Race.from_dict(before["race"]), result])
-        change = np.concatenate([_numbers(before["largest_change"]), change], axis=2)
-        distinct = np.concatenate([before["distinct_units"], distinct], axis=2)
-    state["variants"][variant] = {
-        "description": description,
-        "race": result.to_dict(DIGITS),
-        "largest_change": [
-            [[[_rounded(each) for each in run] for run in runs] for runs in rates]
-            for rates in change
-        ],
-        "distinct_units": distinct.tolist(),
-    }
-
-
-def _rounded(value: float) -> float | None:
-    return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+        whole[np.ix_(*places)] = values
+    return whole
 
 
 def _numbers(nested: Any) -> np.ndarray:
@@ -300,10 +371,3 @@ def _cpu_model() -> str:
         text = ""
     found = re.search(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)
     return found[1] if found else platform.processor() or sys.platform
-
-
-def _cores() -> int:
-    """Return how many cores this process may use, which a container may limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

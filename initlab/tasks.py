@@ -1,8 +1,9 @@
 """Small tasks that can be learned: what a comparison of initializers must train on.
 
 On targets that are noise the network that learns nothing looks best (chapter s03), so
-every chapter that trains on generated data takes one of these two: a regression, and a
-classification that no linear model can do. Inputs have second moment 1, as the
+every chapter that trains on generated data takes one of these: a regression, a
+classification that no linear model can do, and for recurrent networks a sum of two
+numbers that are far apart in time. Inputs of the first two have second moment 1, as the
 derivations assume; the same seed gives the same data.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from initlab.race_setup import check_whole_number
 
-__all__ = ["smooth_regression", "spirals"]
+__all__ = ["adding_problem", "smooth_regression", "spirals"]
 
 
 def smooth_regression(
@@ -104,6 +105,46 @@ def spirals(
     x += noise * rng.normal(size=x.shape)
     mean_square = (high**3 - low**3) / (3 * (high - low)) / 2 + noise**2
     return (x / math.sqrt(mean_square)).astype(np.float32), y.astype(np.uint8)
+
+
+def adding_problem(
+    samples: int = 2000, *, length: int = 50, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Draw sequences of numbers, two of them marked; the target is the marked sum.
+
+    At every step there are two inputs: a number, uniform on [0, 1], and a mark, which
+    is 1 at one step of the first half and at one of the second, and 0 elsewhere.
+    Predicting the mean, 1, costs a mean squared error of $2 \cdot 1/12 \approx 0.167$;
+    a smaller one needs a memory of the first marked number, half the sequence long on
+    average.
+
+    Source: Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997, introduced it;
+    this is the form of Le, Jaitly and Hinton, "A Simple Way to Initialize Recurrent
+    Networks of Rectified Linear Units", 2015, https://arxiv.org/abs/1504.00941.
+
+    Args:
+        samples: number of sequences, at least 1.
+        length: steps of a sequence, at least 2.
+        seed: decides everything.
+
+    Returns:
+        `(x, y)`, float32, of the shapes `(samples, length, 2)` and `(samples, 1)`.
+
+    Raises:
+        ValueError: if an argument is not of this kind.
+    """
+    check_whole_number("samples", samples)
+    check_whole_number("length", length)
+    if length < 2:
+        raise ValueError(f"length must be at least 2, for two marks, got {length}")
+    rng = np.random.default_rng(seed)
+    numbers = rng.uniform(size=(samples, length)).astype(np.float32)
+    marks = np.zeros_like(numbers)
+    rows, half = np.arange(samples), length // 2
+    marks[rows, rng.integers(0, half, samples)] = 1
+    marks[rows, rng.integers(half, length, samples)] = 1
+    y = (numbers * marks).sum(axis=1, keepdims=True)
+    return np.stack([numbers, marks], axis=-1), y
 
 
 def _check_noise(noise: float) -> None:

@@ -79,17 +79,36 @@ def test_record_records_and_says_where(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(studies, "record", record)
     folder = str(tmp_path)
     words = ("--seeds", "2", "--epochs", "1", "--out", folder, "--no-resume")
+    words = (*words, "--workers", "1")
     assert run("record", "fashion_mnist", *words) == 0
     asked.pop("report")
     assert asked == {
         "name": "fashion_mnist", "seeds": 2, "epochs": 1, "out": tmp_path,
-        "resume": False,
+        "resume": False, "workers": 1,
     }  # fmt: skip
     output = capsys.readouterr().out.splitlines()
     assert output == [
         "going on: 1 of 2 parts are done",
         f"written: {tmp_path / 'fashion_mnist.json'}",
     ]
+
+
+@pytest.mark.parametrize(("differs", "status"), [(False, 0), (True, 1)])
+def test_verify_says_what_came_of_it(differs, status, monkeypatch, tmp_path, capsys):
+    def verify(name, **options):
+        assert options == {"directory": tmp_path, "workers": None}
+        std = 0.1 if differs else 0.0
+        found = studies.Comparison("cnn", "he_normal", std, 0.0, not differs)
+        return studies.Verification(name, 0, (found,))
+
+    monkeypatch.setattr(studies, "verify", verify)
+    words = ("record", "cifar10", "--verify", "--out", str(tmp_path))
+    assert run(*words) == status
+    output = capsys.readouterr().out
+    assert output.startswith("cifar10, seed 0, run again\n  cnn")
+    assert output.endswith("NOT verified\n" if differs else "\nverified\n")
+    assert run(*words, "--seeds", "2") == 2
+    assert "leave out --seeds and --epochs" in capsys.readouterr().err
 
 
 def test_by_default_the_study_decides_and_goes_on(monkeypatch):
@@ -105,7 +124,7 @@ def test_by_default_the_study_decides_and_goes_on(monkeypatch):
     ("words", "message"),
     [
         (("gain", "rellu"), "error: unknown activation 'rellu'"),
-        (("record", "mnist"), "error: name must be one of fashion_mnist, got 'mnist'"),
+        (("record", "mnist"), "error: name must be one of fashion_mnist,"),
         (
             ("record", "fashion_mnist", "--seeds", "0"),
             "seeds must be at least 1, got 0",
