@@ -54,7 +54,7 @@ def fashion_mnist() -> Study:
         epochs=5,
         batch_size=64,
         validation_split=0.2,
-        seeds=5,
+        seeds=10,
         units=("hidden kernel", "hidden bias"),
     )
 

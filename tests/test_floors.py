@@ -10,8 +10,8 @@ FLOORS = {
     3: "runtime explore _static_page plots claims checks __main__ __init__",
     2: "signals spectra _stacks _passes race race_jobs race_parallel race_result "
     "race_seeds race_setup stacked stack_layers stack_optimizers stack_plan compiled "
-    "looped keras_layers lsuv _lsuv_pass doctor _doctor studies _study _study_list _study_runs recordings data "
-    "_archives _official _stand_ins tasks",
+    "looped keras_layers lsuv _lsuv_pass doctor _doctor studies _study _study_list "
+    "_study_runs recordings data _archives _official _stand_ins tasks",
     1: "schemes _scheme _fans _samplers _sources _structured keras_initializer "
     "activations _formulas theory mean_field _crossings _fixed_points _pair "
     "_quadrature _recommendation intervals",
