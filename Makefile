@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export NO_COLOR ?= 1
 
 .PHONY: help book serve test lint drift unit notebooks unsolved strict-book browser
-.PHONY: test-colab exercises execute benchmarks record repository lock clean
+.PHONY: test-colab exercises execute benchmarks record verify repository lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -94,6 +94,9 @@ benchmarks: $(READY)  ## print the ratios that the laboratory promises
 
 record: $(READY)  ## record the full-size study NAME=fashion_mnist into results/
 	$(RUN) -m initlab record $(NAME)
+
+verify: $(READY)  ## run one seed of the recorded study NAME=cifar10 again and compare
+	$(RUN) -m initlab record $(NAME) --verify
 
 repository: $(READY)  ## write the repository's address URL=… wherever it stands
 	$(RUN) -m tools.repository $(URL)
