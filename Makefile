@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export NO_COLOR ?= 1
 
 .PHONY: help book serve test lint drift unit notebooks unsolved strict-book browser
-.PHONY: test-colab exercises execute benchmarks record verify repository lock clean
+.PHONY: test-colab exercises execute benchmarks record verify links repository lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -97,6 +97,9 @@ record: $(READY)  ## record the full-size study NAME=fashion_mnist into results/
 
 verify: $(READY)  ## run one seed of the recorded study NAME=cifar10 again and compare
 	$(RUN) -m initlab record $(NAME) --verify
+
+links: $(READY)  ## visit every external link of the book (needs a network)
+	$(VENV)/bin/jupyter-book build . --builder linkcheck
 
 repository: $(READY)  ## write the repository's address URL=… wherever it stands
 	$(RUN) -m tools.repository $(URL)

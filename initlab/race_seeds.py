@@ -7,8 +7,10 @@ Both are public, so that a run can be repeated by hand: :func:`epoch_order` and
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import random
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -144,9 +146,46 @@ def seeded(seed: int) -> Iterator[None]:
     import keras
 
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 – to put it back
-    keras.utils.set_random_seed(seed)
+    with _other_threads_draw_elsewhere():
+        keras.utils.set_random_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002 – what a builder drew is undone
+
+
+@contextlib.contextmanager
+def _other_threads_draw_elsewhere() -> Iterator[None]:
+    """Keep Python's random numbers to this thread.
+
+    Keras takes the seeds of initializers that have none from the module ``random``. So
+    does the network thread of a Dask worker for its waiting times, and every number
+    that it takes in between would give our layers other weights.
+    """
+    mine, elsewhere = threading.get_ident(), random.Random()
+    functions = {
+        name: function
+        for name in random.__all__
+        if isinstance(
+            getattr(function := getattr(random, name), "__self__", None), random.Random
+        )
+    }
+
+    def of_this_thread(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def draw(*arguments: Any, **options: Any) -> Any:
+            own = threading.get_ident() == mine
+            return (function if own else getattr(elsewhere, name))(
+                *arguments, **options
+            )
+
+        return draw
+
+    for name, function in functions.items():
+        setattr(random, name, of_this_thread(name, function))
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002 – what a builder drew is undone
+        for name, function in functions.items():
+            setattr(random, name, function)

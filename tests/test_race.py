@@ -6,13 +6,14 @@ import io
 import json
 import random
 import sys
+import threading
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
-from initlab import race_setup, schemes, stacked
+from initlab import race_seeds, race_setup, schemes, stacked
 from initlab.race import InitializerMaker, Race, epoch_order, race
 from initlab.race_result import METRICS
 from initlab.race_seeds import initializer_functions
@@ -760,3 +761,32 @@ def test_the_plain_loop_leaves_the_level_of_tensorflows_logger_alone():
     with race_setup.expected_retracing():
         assert tf.get_logger().level > level
     assert tf.get_logger().level == level
+
+
+def test_another_thread_that_draws_random_numbers_disturbs_no_seed():
+    def weights() -> list[np.ndarray]:
+        with race_seeds.seeded(3):
+            dense = [keras.layers.Dense(4) for _ in range(30)]  # no seeds of their own
+            for layer in dense:
+                layer.build((None, 4))
+        return [layer.kernel.numpy() for layer in dense]
+
+    alone, stop, drawn = weights(), threading.Event(), []
+
+    def draw() -> None:  # as the network thread of a Dask worker does
+        while not stop.is_set():
+            drawn.append(random.random())
+
+    before = random.getstate()
+    other = threading.Thread(target=draw)
+    with race_seeds.seeded(0):  # its start draws nothing of ours either
+        pass
+    assert random.getstate() == before
+    other.start()
+    try:
+        disturbed = weights()
+    finally:
+        stop.set()
+        other.join()
+    np.testing.assert_array_equal(alone, disturbed)
+    assert len(set(drawn)) > 100 and random.random.__self__ is random.randint.__self__
