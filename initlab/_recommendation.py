@@ -8,6 +8,7 @@ least. `theory` makes it public.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -111,6 +112,18 @@ def recommend(activation: AnyActivation) -> Recommendation:
         TypeError: if `activation` is neither a name nor a function.
     """
     activation = activations.get(activation)
+    if activation.formula:  # one of ours: it will not change
+        return _remembered(activation)
+    return _recommended(activation)
+
+
+# Half a second each; a doctor asks for one layer after the other.
+@functools.lru_cache(maxsize=64)
+def _remembered(activation: activations.Activation) -> Recommendation:
+    return _recommended(activation)
+
+
+def _recommended(activation: activations.Activation) -> Recommendation:
     candidates = _candidates(activation)
     journeys = _journeys(activation, np.array([each.gain for each in candidates]))
     best = min(range(len(candidates)), key=lambda i: round(journeys[i].strays, 2))
