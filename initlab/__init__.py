@@ -28,6 +28,7 @@ _HOME = {
     "claim": "claims",
     "interval": "intervals",
     "Interval": "intervals",
+    "running_mean": "intervals",
     "check": "checks",
     "hint": "checks",
     "progress": "checks",

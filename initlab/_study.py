@@ -25,7 +25,7 @@ class Variant:
     initializers: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """A case study.
 
@@ -34,14 +34,14 @@ class Study:
         load: Returns the data in the form that the networks take.
         variants: The networks, by name.
         variables: The weights of every variant, in Keras's order.
-        learning_rates: Each initializer is trained with each of them.
-        usual_rate: The one that ``verify`` repeats, where runs are trained one by one.
-        optimizer: A Keras name.
         loss: A Keras name or loss object.
         epochs: Passes over the training samples.
         batch_size: Samples per step.
-        validation_split: The last samples, kept for validation.
         seeds: How many.
+        learning_rates: Each initializer is trained with each of them.
+        usual_rate: The one that ``verify`` repeats, where runs are trained one by one.
+        optimizer: A Keras name.
+        validation_split: The last samples, kept for validation.
         stacked: Whether the runs of a seed are trained at once, as one part of the
             recording; otherwise every run is a part of its own.
         units: The kernel and bias of the hidden layer whose different units are
@@ -52,14 +52,14 @@ class Study:
     load: Callable[[], Dataset]
     variants: Mapping[str, Variant]
     variables: tuple[str, ...]
-    learning_rates: tuple[float, ...]
-    usual_rate: float
-    optimizer: str
     loss: Any
     epochs: int
     batch_size: int
-    validation_split: float
     seeds: int
+    learning_rates: tuple[float, ...] = (0.0003, 0.001, 0.003)
+    usual_rate: float = 0.001
+    optimizer: str = "adam"
+    validation_split: float = 0.2
     stacked: bool = True
     units: tuple[str, ...] = ()
 

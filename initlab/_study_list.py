@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,9 @@ def fashion_mnist() -> Study:
         variants=variants,
         variables=("hidden kernel", "hidden bias", "output kernel", "output bias"),
         learning_rates=(0.0003, 0.001, 0.003, 0.01, 0.03),
-        usual_rate=0.001,
-        optimizer="adam",
         loss="sparse_categorical_crossentropy",
         epochs=5,
         batch_size=64,
-        validation_split=0.2,
         seeds=10,
         units=("hidden kernel", "hidden bias"),
     )
@@ -107,13 +105,9 @@ def cifar10() -> Study:
             for layer in ("first convolution", "second convolution", "hidden", "output")
             for kind in ("kernel", "bias")
         ),
-        learning_rates=(0.0003, 0.001, 0.003),
-        usual_rate=0.001,
-        optimizer="adam",
         loss="sparse_categorical_crossentropy",
         epochs=5,
         batch_size=32,
-        validation_split=0.2,
         seeds=5,
         stacked=False,
     )
@@ -169,13 +163,9 @@ def imdb() -> Study:
             *("recurrent layer recurrent kernel", "recurrent layer bias"),
             *("output kernel", "output bias"),
         ),
-        learning_rates=(0.0003, 0.001, 0.003),
-        usual_rate=0.001,
-        optimizer="adam",
         loss="binary_crossentropy",
         epochs=5,
         batch_size=32,
-        validation_split=0.2,
         seeds=10,
     )
 
@@ -215,14 +205,12 @@ def _imdb_network(initializer: Any, data: Any) -> Any:
 
 def adding_problem() -> Study:
     """Return the task with a long memory, where the recurrent kernel decides."""
-    import functools
-
     recurrent = {
         "orthogonal": schemes.get("orthogonal"),
         "identity": schemes.get("identity"),
         "glorot_uniform": schemes.get("glorot_uniform"),
-        "too small": functools.partial(_scaled_orthogonal, 0.5),
-        "too large": functools.partial(_scaled_orthogonal, 1.5),
+        "too small": schemes.orthogonal(gain=0.5),
+        "too large": schemes.orthogonal(gain=1.5),
     }
     return Study(
         title="The adding problem: 50 steps, 32 recurrent units, one sum",
@@ -231,7 +219,7 @@ def adding_problem() -> Study:
             activation: Variant(
                 description=f"{activation} units, the initializer in the recurrent "
                 "kernel, Keras's defaults elsewhere",
-                build=functools.partial(_adding_network, activation),
+                build=partial(_adding_network, activation),
                 initializers=recurrent,
             )
             for activation in ("tanh", "relu")
@@ -240,21 +228,11 @@ def adding_problem() -> Study:
             *("input kernel", "recurrent kernel", "recurrent bias"),
             *("output kernel", "output bias"),
         ),
-        learning_rates=(0.0003, 0.001, 0.003),
-        usual_rate=0.001,
-        optimizer="adam",
         loss="mean_squared_error",
         epochs=15,
         batch_size=64,
-        validation_split=0.2,
         seeds=10,
     )
-
-
-def _scaled_orthogonal(gain: float, seed: int) -> Any:
-    import keras
-
-    return keras.initializers.Orthogonal(gain=gain, seed=seed)
 
 
 def _adding_data() -> data.Dataset:

@@ -1,4 +1,4 @@
-"""Confidence intervals over seeds: :func:`interval` is the one that the book uses."""
+"""Statistics of runs: :func:`interval` over seeds, :func:`running_mean` over epochs."""
 
 from __future__ import annotations
 
@@ -80,3 +80,32 @@ def interval(values: Any, level: float = 0.95) -> Interval:
     if values.ndim == 1:
         return Interval(float(mean), float(mean - half), float(mean + half), n)
     return Interval(mean, mean - half, mean + half, n)
+
+
+def running_mean(curves: Any, window: int) -> np.ndarray:
+    r"""Mean of each epoch and the ones before it, at most ``window`` of them.
+
+    .. math:: m_t = \frac{1}{k} \sum_{i=t-k+1}^{t} v_i, \quad k = \min(t, w)
+
+    It looks back only, so the first epochs keep their own scale, and no value uses one
+    that came later. A value that is not finite spoils those whose window holds it.
+
+    Args:
+        curves: Shape ``(..., epochs)``.
+        window: How many epochs, at least 1; with 1 nothing changes.
+
+    Returns:
+        The smoothed curves, shape ``(..., epochs)``.
+
+    Raises:
+        ValueError: If ``window`` is not a whole number of at least 1, or if ``curves``
+            has no axis of epochs.
+    """
+    if isinstance(window, bool) or int(window) != window or window < 1:
+        raise ValueError(f"window must be a whole number of at least 1, got {window!r}")
+    curves = np.asarray(curves, dtype=float)
+    if curves.ndim == 0:
+        raise ValueError(f"curves must have an axis of epochs, got {curves}")
+    ends = range(1, curves.shape[-1] + 1)
+    means = [curves[..., max(0, end - window) : end].mean(axis=-1) for end in ends]
+    return np.stack(means, axis=-1) if means else curves

@@ -101,3 +101,31 @@ def test_an_interval_knows_what_it_excludes():
     found = lab.interval([1.0, 2.0, 3.0])
     assert found.excludes(5)
     assert not found.excludes(4)
+
+
+def test_a_running_mean_looks_back_and_never_ahead():
+    curves = np.array([[1.0, 3.0, 8.0, 0.0], [2.0, 2.0, 2.0, 2.0]])
+    found = lab.running_mean(curves, 2)
+    assert np.array_equal(found, [[1, 2, 5.5, 4], [2, 2, 2, 2]])
+    assert np.array_equal(lab.running_mean(curves, 9)[:, -1], curves.mean(axis=1))
+    assert np.array_equal(lab.running_mean(curves, 1), curves)
+
+
+def test_a_running_mean_loses_only_windows_with_a_lost_value():
+    found = lab.running_mean([[1, np.nan, 3, 4, 5]], 2)
+    assert np.array_equal(np.isnan(found), [[False, True, True, False, False]])
+
+
+def test_a_running_mean_of_no_epochs_is_empty():
+    assert lab.running_mean(np.ones((3, 0)), 2).shape == (3, 0)
+
+
+@pytest.mark.parametrize("window", [0, -1, 1.5, True])
+def test_a_running_mean_names_a_wrong_window(window):
+    with pytest.raises(ValueError, match=f"window must be .* got {window!r}"):
+        lab.running_mean([1, 2, 3], window)
+
+
+def test_a_running_mean_needs_an_axis_of_epochs():
+    with pytest.raises(ValueError, match=r"axis of epochs, got 1\.0"):
+        lab.running_mean(1.0, 1)
