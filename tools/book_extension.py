@@ -8,6 +8,10 @@
 4. Only real notebooks keep a launch button.
 5. Text outputs that are sentences, such as claims, wrap; tables scroll.
 6. The reference is made of the docstrings, in which `$…$` is mathematics.
+
+Each in a module of its own: the map of the chapters (`book_map`), links to the glossary
+(`glossary_links`), what search engines learn (`page_meta`), and the last hand on every
+page, for speed and accessibility (`finish_pages`).
 """
 
 from __future__ import annotations
@@ -20,7 +24,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import book_map
+import finish_pages
+import glossary_links
 import nbformat
+import page_meta
 from docutils import nodes
 from docutils.statemachine import StringList
 from execute_ahead import cache_folder, execute_ahead
@@ -52,6 +60,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     app.add_directive("claims-ledger", ClaimsLedger)
     app.add_directive("errata", Errata)
+    app.add_directive("book-map", book_map.BookMap)
+    for module in (glossary_links, page_meta, finish_pages):
+        module.setup(app)
     app.connect("builder-inited", drop_stale_outputs)
     app.connect("env-get-outdated", reread_after_a_change)
     app.connect("env-before-read-docs", execute_ahead)

@@ -16,12 +16,12 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
-# Jupyter Book declares this twice on some pages; nothing on them uses it.
-KNOWN_ERROR = "Identifier 'THEBE_JS_URL' has already been declared"
 
 
 def pages() -> list[str]:
-    return sorted(str(path.relative_to(BOOK)) for path in BOOK.rglob("*.html"))
+    """Return all pages but the one for lost visitors, which needs a web address."""
+    found = {str(path.relative_to(BOOK)) for path in BOOK.rglob("*.html")}
+    return sorted(found - {"404.html"})
 
 
 def holding(text: str) -> list[str]:
@@ -85,8 +85,8 @@ def visit(chromium):
     """
     opened = {}
 
-    def open_page(address, *, width=1280, theme="light", scripts=True):
-        wanted = address, width, theme, scripts
+    def open_page(address, *, width=1280, theme="light", scripts=True, still=False):
+        wanted = address, width, theme, scripts, still
         if wanted not in opened:
             while opened:
                 opened.popitem()[1].context.close()
@@ -98,8 +98,11 @@ def visit(chromium):
         page.context.close()
 
 
-def load(chromium, address, width, theme, scripts):
-    """Load a page in a context of its own, and wait until it is ready."""
+def load(chromium, address, width, theme, scripts, still):
+    """Load a page in a context of its own, and wait until it is ready.
+
+    Formulas wait for a reader who moves; ``still`` leaves them waiting.
+    """
     context = chromium.new_context(
         viewport={"width": width, "height": 800},
         color_scheme=theme,
@@ -127,6 +130,8 @@ def load(chromium, address, width, theme, scripts):
             "() => [...document.querySelectorAll('.initlab-explorer .controls')]"
             ".every((each) => !each.hidden)"
         )
+    if scripts and not still:
+        page.evaluate("window.dispatchEvent(new Event('scroll'))")
         page.wait_for_function(
             "() => !document.querySelector('.math') "
             "|| document.querySelector('mjx-container')"

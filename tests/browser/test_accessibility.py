@@ -1,0 +1,72 @@
+"""What axe-core and Lighthouse say of the pages; both come from npm."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import BOOK
+
+from tools import lighthouse
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+VIEWS = {"desktop": {}, "dark": {"theme": "dark"}}
+# The rules that are broken, and how badly, with the first places of each.
+RUN_AXE = """
+async () => (await axe.run(document, { resultTypes: ["violations"] }))
+  .violations.map(({ id, impact, help, nodes }) => ({
+    id, impact, help,
+    places: nodes.slice(0, 3).map(
+      ({ html, failureSummary }) => `${html.slice(0, 200)} ${failureSummary}`),
+  }))
+"""
+
+
+@pytest.fixture(scope="session")
+def from_npm():
+    """Do without what npm installs only where that is allowed."""
+    if AXE.is_file():
+        return
+    message = "axe-core is not installed: install npm, then `make browser`"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_no_serious_violation(from_npm, visit, address, view):
+    page = visit(address, **VIEWS[view])
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+    grave = [
+        f"{rule['id']} ({rule['impact']}): {rule['help']}\n" + "\n".join(rule["places"])
+        for rule in page.evaluate(RUN_AXE)
+        if rule["impact"] in ("serious", "critical")
+    ]
+    assert not grave, "\n\n".join(grave)
+
+
+@pytest.mark.parametrize("form", lighthouse.FORMS)
+@pytest.mark.parametrize("page", ["landing page", "heaviest chapter"])
+def test_lighthouse_gives_high_scores(from_npm, chromium, page, form):
+    """All but performance, which a shared machine cannot promise."""
+    path = lighthouse.LANDING
+    if page != "landing page":
+        path = lighthouse.heaviest_chapter(BOOK)
+    with lighthouse.served(BOOK) as address:
+        report = lighthouse.audit(address + path, form, lighthouse.CATEGORIES[1:])
+    low = {
+        name: score for name, score in lighthouse.scores(report).items() if score < 95
+    }
+    assert not low, "\n".join(lighthouse.failures(report))
+
+
+def test_the_server_compresses_and_finds_the_page_for_lost_visitors(chromium):
+    context = chromium.new_context()
+    page = context.new_page()
+    with lighthouse.served(BOOK) as address:
+        answer = page.goto(address + lighthouse.LANDING)
+        assert answer.header_value("content-encoding") == "gzip"
+        assert page.goto(address + "nowhere/at-all.html").status == 404
+    context.close()
