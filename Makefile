@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export NO_COLOR ?= 1
 
 .PHONY: help book serve test lint drift unit notebooks unsolved strict-book browser
-.PHONY: test-colab exercises execute benchmarks record verify links repository lock clean
+.PHONY: test-colab exercises execute benchmarks lighthouse record verify links repository lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -62,8 +62,17 @@ unsolved: $(READY)
 strict-book: $(READY)
 	$(VENV)/bin/jupyter-book build . -n -W --keep-going
 
-browser: $(READY)
+# axe-core and Lighthouse; without npm their tests are skipped and say so.
+FROM_NPM := tests/browser/node_modules/.ready
+$(FROM_NPM): tests/browser/package-lock.json
+	@npm ci --prefix tests/browser --no-audit --no-fund --loglevel=error && touch $@ \
+	  || echo "npm is missing or failed: without it axe-core and Lighthouse are skipped"
+
+browser: $(READY) $(FROM_NPM)
 	$(RUN) -m pytest tests/browser -n $(WORKERS) --dist loadgroup
+
+lighthouse: $(READY) $(FROM_NPM)  ## print Lighthouse's scores of the built book
+	$(RUN) -m tools.lighthouse
 
 COLAB := .venv-colab
 COLAB_RUN := $(COLAB)/bin/python
@@ -104,9 +113,9 @@ links: $(READY)  ## visit every external link of the book (needs a network)
 repository: $(READY)  ## write the repository's address URL=… wherever it stands
 	$(RUN) -m tools.repository $(URL)
 
-lock: $(READY)  ## renew requirements.txt from requirements.in
+lock: $(READY)  ## renew requirements.txt from requirements.in (UPGRADE=1: to newer versions)
 	$(RUN) -m pip install --quiet uv
-	$(RUN) -m tools.lock
+	$(RUN) -m tools.lock $(if $(UPGRADE),--upgrade)
 
 clean:  ## remove the built book and its caches
 	rm -rf _build .pytest_cache .ruff_cache .coverage

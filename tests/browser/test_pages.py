@@ -207,16 +207,23 @@ def test_internal_links_and_anchors_resolve(address):
             assert f'id="{anchor}"' in target.read_text(encoding="utf-8"), link
 
 
-def test_notebooks_have_a_colab_button_that_resolves_and_other_pages_none(address):
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        ("https://colab.research.google.com/", "github/{own}/blob/main/"),
+        ("https://mybinder.org/", "v2/gh/{own}/main?urlpath=lab/tree/"),
+    ],
+)
+def test_notebooks_have_buttons_that_resolve_and_other_pages_none(address, host, path):
     html = (BOOK / address).read_text(encoding="utf-8")
-    links = re.findall(r'href="(https://colab\.research\.google\.com/[^"]*)"', html)
+    links = re.findall(rf'href="({re.escape(host)}[^"]*)"', html)
     kind = Path(address).parts[0]
     if kind not in ("notebooks", "exercises", "solutions"):
         assert links == []
         return
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     own = config["repository"]["url"].removeprefix("https://github.com/")
-    start = f"https://colab.research.google.com/github/{own}/blob/main/"
+    start = host + path.format(own=own)
     assert links
     for link in links:
         assert link.startswith(start)
