@@ -1,4 +1,4 @@
-"""Binder and JupyterHub build the repository by repo2docker's rules; here is the plan."""
+"""The plan by which Binder and JupyterHub build the repository: repo2docker's rules."""
 
 import os
 import shutil
