@@ -12,19 +12,20 @@ not be more than twice as much.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks.table import Row, peak_megabytes, show, timed
-
-Data = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-WORDS, WORDS_OF_A_REVIEW = 10_000, 200
+from initlab._study import Study, Variant
+from initlab._study_list import cifar10, fashion_mnist, imdb
+from initlab.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,26 @@ class Work:
     """A case study as its source does it; ``samples`` include those for validation."""
 
     title: str
-    load: Callable[[], Data]
-    build: Callable[[Any], Any]
-    initializers: tuple[str, ...]
+    study: Study
+    variant: str
+    names: tuple[str, ...]
     samples: int
     epochs: int
-    batch_size: int
-    loss: str
     wanted: str
     part: float
+
+    @property
+    def initializers(self) -> Mapping[str, Any]:
+        """The schemes that are timed, by their names in the study."""
+        return {name: self._variant.initializers[name] for name in self.names}
+
+    def builder(self, data: Dataset) -> Callable[[Any], Any]:
+        """Return what makes a network of a maker of initializers."""
+        return functools.partial(self._variant.build, data=data)
+
+    @property
+    def _variant(self) -> Variant:
+        return self.study.variants[self.variant]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,40 +75,41 @@ def rows(works: Sequence[str], full: bool = False, seeds: int = 1) -> list[Row]:
 
 
 def _measure(name: str, work: Work, full: bool, seeds: int) -> Row:
-    train, test = _cut(work, work.load(), full)
+    data = _cut(work, full)
     epochs = work.epochs if full else 1
-    ours, raced = timed(lambda: _by_race(work, train, test, seeds, epochs))
-    theirs, fitted = timed(lambda: _by_fit(work, train, test, seeds, epochs))
+    ours, raced = timed(lambda: _by_race(work, data, seeds, epochs))
+    theirs, fitted = timed(lambda: _by_fit(work, data, seeds, epochs, work.names))
     memory = [_memory(name, way, full) for way in ("race", "fit")]
-    samples = len(train[0])
+    samples = len(data.x_train)
     return Row(
-        work=f"{work.title}: {len(work.initializers)} initializers × {seeds} seeds × "
+        work=f"{work.title}: {len(work.names)} initializers × {seeds} seeds × "
         f"{epochs} epochs of {samples:,}",
         ours=ours,
         theirs=theirs,
         ratio=theirs / ours,
         # Of a part of the work compiling is too large a share.
         wanted=work.wanted if full else "≥ 1.2",
-        same=_trains_alike(work, train) and memory[0] <= 2 * memory[1],
+        same=_trains_alike(work, data) and memory[0] <= 2 * memory[1],
         note=f"test accuracy {_means(raced)} against {_means(fitted)}; peak memory "
         f"{memory[0]:.0f} against {memory[1]:.0f} MB",
     )
 
 
-def _trains_alike(work: Work, train: tuple[np.ndarray, np.ndarray]) -> bool:
+def _trains_alike(work: Work, data: Dataset) -> bool:
     """Compare the losses of a race and of `fit` on the same batches and weights."""
     from initlab.race import race
 
-    few = tuple(array[: 20 * work.batch_size] for array in train)
+    study = work.study
+    few = slice(20 * study.batch_size)
     losses = [
         race(
-            work.build,
-            few,
-            _schemes(work.initializers),
+            work.builder(data),
+            (data.x_train[few], data.y_train[few]),
+            work.initializers,
             seeds=1,
             epochs=1,
-            batch_size=work.batch_size,
-            loss=work.loss,
+            batch_size=study.batch_size,
+            loss=study.loss,
             engine=engine,
             progress=False,
         ).loss
@@ -138,179 +151,94 @@ def _memory(name: str, way: str, full: bool) -> float:
 
 
 def _run_for_memory(work: Work, options: argparse.Namespace) -> None:
-    train, test = _cut(work, work.load(), options.full)
+    data = _cut(work, options.full)
     if options.memory_of == "race":
-        _by_race(work, train, test, seeds=1, epochs=1)
+        _by_race(work, data, seeds=1, epochs=1)
     else:
-        _by_fit(work, train, test, seeds=1, epochs=1, names=work.initializers[:1])
+        _by_fit(work, data, seeds=1, epochs=1, names=work.names[:1])
     print(f"\n{peak_megabytes():.0f}")
 
 
-def _cut(work: Work, data: Data, full: bool) -> Data:
-    (x, y), test = data
-    samples = min(len(x), int(work.samples * (1 if full else work.part)))
-    return (x[:samples], y[:samples]), test
+def _cut(work: Work, full: bool) -> Dataset:
+    """Load the data, and keep the training samples that are worked on."""
+    data = work.study.load()
+    few = slice(int(work.samples * (1 if full else work.part)))
+    return replace(data, x_train=data.x_train[few], y_train=data.y_train[few])
 
 
-def _schemes(names: Sequence[str]) -> Mapping[str, Any]:
-    from initlab import schemes
-
-    given = {name: schemes.get(name) for name in names}
-    return given | (
-        {"random_normal": schemes.random_normal(1)} if "zeros" in names else {}
-    )
-
-
-def _by_race(work: Work, train: Any, test: Any, seeds: int, epochs: int) -> np.ndarray:
+def _by_race(work: Work, data: Dataset, seeds: int, epochs: int) -> np.ndarray:
     from initlab.race import race
 
+    study = work.study
     result = race(
-        work.build,
-        train,
-        _schemes(work.initializers),
+        work.builder(data),
+        data,
+        work.initializers,
         seeds=seeds,
         epochs=epochs,
-        batch_size=work.batch_size,
-        validation_split=0.2,
-        loss=work.loss,
-        test_data=test,
+        batch_size=study.batch_size,
+        validation_split=study.validation_split,
+        loss=study.loss,
         progress=False,
     )
     return result.test_accuracy[:, 0]
 
 
 def _by_fit(
-    work: Work,
-    train: Any,
-    test: Any,
-    seeds: int,
-    epochs: int,
-    names: Sequence[str] | None = None,
+    work: Work, data: Dataset, seeds: int, epochs: int, names: Sequence[str]
 ) -> np.ndarray:
     """Do what a reader would type: one model, one ``fit``, one ``evaluate`` each."""
     import keras
 
-    accuracies = []
-    for scheme in _schemes(names or work.initializers).values():
+    from initlab.race import InitializerMaker
+
+    study, build, accuracies = work.study, work.builder(data), []
+    for name in names:
         for seed in range(seeds):
             keras.utils.set_random_seed(seed)
-            model = work.build(scheme.keras)
-            model.compile("adam", work.loss, metrics=["accuracy"])
+            # What `race` gives to a builder, so that both begin with the same kernels.
+            model = build(InitializerMaker(name, seed, work.initializers[name].keras))
+            model.compile(study.optimizer, study.loss, metrics=["accuracy"])
             model.fit(
-                *train,
+                *(data.x_train, data.y_train),
                 epochs=epochs,
-                batch_size=work.batch_size,
-                validation_split=0.2,
+                batch_size=study.batch_size,
+                validation_split=study.validation_split,
                 verbose=0,
             )
-            accuracies.append(model.evaluate(*test, verbose=0)[1])
+            scores = model.evaluate(data.x_test, data.y_test, verbose=0)
+            accuracies.append(scores[1])
     return np.reshape(accuracies, (-1, seeds))
-
-
-def _images(name: str) -> Data:
-    from initlab import data
-
-    given = data.load(name)
-    return (given.x_train, given.y_train.ravel()), (given.x_test, given.y_test.ravel())
-
-
-def _reviews() -> Data:
-    import keras
-
-    from initlab import data
-
-    given = data.load("imdb")
-
-    def numbers(reviews: np.ndarray) -> np.ndarray:
-        padded = keras.utils.pad_sequences(reviews, maxlen=WORDS_OF_A_REVIEW)
-        return np.where(padded < WORDS, padded, 2)  # 2 stands for an unknown word
-
-    return (
-        (numbers(given.x_train), given.y_train),
-        (numbers(given.x_test), given.y_test),
-    )
-
-
-def _dense_network(initializer: Any) -> Any:
-    import keras
-
-    return keras.Sequential(
-        [
-            keras.Input((28, 28)),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.Flatten(),
-            keras.layers.Dense(128, "relu", kernel_initializer=initializer()),
-            keras.layers.Dense(10, "softmax"),
-        ]
-    )
-
-
-def _convolutional_network(initializer: Any) -> Any:
-    import keras
-
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((32, 32, 3)),
-            layers.Rescaling(1 / 255),
-            layers.Conv2D(32, 3, activation="relu", kernel_initializer=initializer()),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu", kernel_initializer=initializer()),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dense(64, "relu", kernel_initializer=initializer()),
-            layers.Dense(10, "softmax", kernel_initializer=initializer()),
-        ]
-    )
-
-
-def _recurrent_network(initializer: Any) -> Any:
-    import keras
-
-    return keras.Sequential(
-        [
-            keras.Input((WORDS_OF_A_REVIEW,), dtype="int32"),
-            keras.layers.Embedding(WORDS, 32, embeddings_initializer=initializer()),
-            keras.layers.SimpleRNN(32),
-            keras.layers.Dense(1, "sigmoid"),
-        ]
-    )
 
 
 WORKS = {
     "question_8": Work(
         title="question 8, dense",
-        load=lambda: _images("fashion_mnist"),
-        build=_dense_network,
-        initializers=("zeros", "random_normal", "glorot_normal", "he_normal"),
+        study=fashion_mnist(),
+        variant="hidden_only",
+        names=("zeros", "random_normal", "glorot_normal", "he_normal"),
         samples=60_000,
         epochs=5,
-        batch_size=64,
-        loss="sparse_categorical_crossentropy",
         wanted="≥ 6",
         part=0.4,
     ),
     "slide_11": Work(
         title="slide 11, recurrent",
-        load=_reviews,
-        build=_recurrent_network,
-        initializers=("random_uniform", "glorot_uniform", "he_normal"),
+        study=imdb(),
+        variant="embedding",
+        names=("uniform", "glorot_uniform", "he_normal"),
         samples=25_000,
         epochs=3,
-        batch_size=32,
-        loss="binary_crossentropy",
         wanted="≥ 6",
         part=0.2,
     ),
     "slide_10": Work(
         title="slide 10, convolutional",
-        load=lambda: _images("cifar10"),
-        build=_convolutional_network,
-        initializers=("glorot_uniform", "he_normal", "random_normal"),
+        study=cifar10(),
+        variant="cnn",
+        names=("glorot_uniform", "he_normal", "random_normal"),
         samples=50_000,
         epochs=5,
-        batch_size=32,
-        loss="sparse_categorical_crossentropy",
         wanted="≥ 1.2",
         part=0.1,
     ),

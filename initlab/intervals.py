@@ -101,7 +101,8 @@ def running_mean(curves: Any, window: int) -> np.ndarray:
         ValueError: If ``window`` is not a whole number of at least 1, or if ``curves``
             has no axis of epochs.
     """
-    if isinstance(window, bool) or int(window) != window or window < 1:
+    whole = isinstance(window, (int, np.integer)) and not isinstance(window, bool)
+    if not whole or window < 1:
         raise ValueError(f"window must be a whole number of at least 1, got {window!r}")
     curves = np.asarray(curves, dtype=float)
     if curves.ndim == 0:

@@ -120,7 +120,7 @@ def test_a_running_mean_of_no_epochs_is_empty():
     assert lab.running_mean(np.ones((3, 0)), 2).shape == (3, 0)
 
 
-@pytest.mark.parametrize("window", [0, -1, 1.5, True])
+@pytest.mark.parametrize("window", [0, -1, 1.5, 2.0, True, np.nan, np.inf, "3", None])
 def test_a_running_mean_names_a_wrong_window(window):
     with pytest.raises(ValueError, match=f"window must be .* got {window!r}"):
         lab.running_mean([1, 2, 3], window)
