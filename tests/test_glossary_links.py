@@ -66,6 +66,23 @@ def test_items_of_lists_are_prose():
     assert linked("- the rms\n- the rms again") == [("rms", "term-rms")]
 
 
+def test_an_apostrophe_is_one_in_any_form():
+    page = publish_doctree("Of He’s scheme.")
+    assert glossary_links.link_terms(page, {"He's scheme": "a"}, "g.html") == 1
+
+
+def test_the_forms_of_one_entry_share_its_first_anchor():
+    page = publish_doctree("x")
+    item = nodes.definition_list_item()
+    for name in ("fan-in", "fan-ins"):
+        item += nodes.term("", name, ids=[f"term-{name}"])
+    page += nodes.definition_list("", item)
+    assert glossary_links.entries_of(page) == {
+        "fan-in": "term-fan-in",
+        "fan-ins": "term-fan-in",
+    }
+
+
 def test_without_entries_nothing_happens():
     page = publish_doctree("A gain.")
     assert glossary_links.link_terms(page, {}, "g.html") == 0

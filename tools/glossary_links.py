@@ -9,9 +9,8 @@ Of two terms that begin at the same word the longer one wins.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
@@ -51,17 +50,20 @@ def depend_on_the_glossary(app: Sphinx, _: nodes.document) -> None:
 def link_first_uses(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Turn the first use of each term into a link, in chapters only."""
     if docname.startswith(CHAPTERS):
-        entries = {
-            term: anchor
-            for term, _, kind, page, anchor, _ in _objects(app)
-            if kind == "term" and page == GLOSSARY
-        }
+        if GLOSSARY not in app.env.found_docs:
+            return
+        entries = entries_of(app.env.get_doctree(GLOSSARY))
         address = app.builder.get_relative_uri(docname, GLOSSARY)
         link_terms(doctree, entries, address)
 
 
-def _objects(app: Sphinx) -> Iterator[tuple[Any, ...]]:
-    yield from app.env.get_domain("std").get_objects()
+def entries_of(glossary: nodes.document) -> dict[str, str]:
+    """Return the anchor of each term; the forms of one entry share that of the first."""
+    entries = {}
+    for item in glossary.findall(nodes.definition_list_item):
+        terms = list(item.findall(nodes.term))
+        entries |= {term.astext(): terms[0]["ids"][0] for term in terms}
+    return entries
 
 
 def link_terms(
@@ -77,18 +79,18 @@ def link_terms(
     """
     if not entries:
         return 0
-    anchors = {term.casefold(): anchor for term, anchor in entries.items()}
+    anchors = {_plain(term): anchor for term, anchor in entries.items()}
     longest_first = sorted(anchors, key=lambda term: (-len(term), term))
     words = "|".join(re.escape(term) for term in longest_first)
-    pattern = re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", flags=re.IGNORECASE)
+    pattern = re.compile(rf"(?<![\w-])(?:{words})(?![\w-])")
     linked: set[str] = set()
     for text in list(doctree.findall(nodes.Text)):
         if not _is_prose(text):
             continue
         parts: list[nodes.Node] = []
         end = 0
-        for match in pattern.finditer(text.astext()):
-            anchor = anchors[match[0].casefold()]
+        for match in pattern.finditer(_plain(text.astext())):
+            anchor = anchors[match[0]]
             if anchor in linked:
                 continue
             linked.add(anchor)
@@ -96,7 +98,7 @@ def link_terms(
             parts.append(
                 nodes.reference(
                     "",
-                    match[0],
+                    text.astext()[match.start() : match.end()],
                     internal=True,
                     refuri=f"{address}#{anchor}",
                     classes=["glossary-term"],
@@ -107,6 +109,13 @@ def link_terms(
             parts.append(nodes.Text(text.astext()[end:]))
             text.parent.replace(text, [part for part in parts if part.astext()])
     return len(linked)
+
+
+def _plain(text: str) -> str:
+    """Return the text in small letters, with Sphinx's apostrophes as one types them."""
+    small = text.replace("’", "'").lower()
+    # A letter that has no small one of its own length would shift the places.
+    return small if len(small) == len(text) else text.replace("’", "'")
 
 
 def _is_prose(text: nodes.Text) -> bool:
