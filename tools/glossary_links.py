@@ -58,7 +58,7 @@ def link_first_uses(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def entries_of(glossary: nodes.document) -> dict[str, str]:
-    """Return the anchor of each term; the forms of one entry share that of the first."""
+    """Return the anchor of each term; forms of one entry share that of the first."""
     entries = {}
     for item in glossary.findall(nodes.definition_list_item):
         terms = list(item.findall(nodes.term))
