@@ -71,6 +71,8 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     if error is not None or app.builder.format != "html":
         return
     for path in Path(app.outdir).rglob("*.html"):
+        if "_static" in path.parts:
+            continue  # pieces of the theme's templates
         html = path.read_text(encoding="utf-8")
         finished = name_controls(lighten(html, path.parent))
         if finished != html:

@@ -21,7 +21,10 @@ FLAGS = (
 def pages() -> list[str]:
     """Return all pages but the one for lost visitors, which needs a web address."""
     found = {str(path.relative_to(BOOK)) for path in BOOK.rglob("*.html")}
-    return sorted(found - {"404.html"})
+    # In _static the theme leaves pieces of its templates, which are no pages.
+    return sorted(
+        each for each in found - {"404.html"} if not each.startswith("_static/")
+    )
 
 
 def holding(text: str) -> list[str]:
