@@ -41,6 +41,7 @@ def test_extensions_get_one_address():
     page_meta.tell_addresses(None, config)
     assert config.ogp_site_url == config.html_baseurl == "https://a.github.io/b/"
     assert config.notfound_urls_prefix == "/b/"
+    assert 'href="/b/book/index.html"' in config.notfound_context["body"]
 
 
 def test_a_chapter_is_described_by_its_goals():

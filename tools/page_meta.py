@@ -22,6 +22,12 @@ FALLBACK = (
     "A course on weight initialization for neural networks: every claim is executed "
     "and checked over several seeds."
 )
+# Shown at addresses of any depth, so that its link must not be relative.
+LOST = """<h1>Page not found</h1>
+<p>There is no page at this address. It may have moved since the link was made.</p>
+<p>The <a href="{home}">first page</a> has a map of all chapters; the search in the
+sidebar looks through every page.</p>
+"""
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -56,6 +62,10 @@ def tell_addresses(_: Sphinx, config: Config) -> None:
     config.ogp_site_url = config.html_baseurl
     config.ogp_site_name = config.html_title
     config.notfound_urls_prefix = urlsplit(config.html_baseurl).path
+    config.notfound_context = {
+        "title": "Page not found",
+        "body": LOST.format(home=f"{config.notfound_urls_prefix}book/index.html"),
+    }
 
 
 def remember_description(app: Sphinx, doctree: nodes.document) -> None:
