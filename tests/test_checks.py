@@ -1,22 +1,33 @@
-"""Checks accept every right answer and name the mistake in a wrong one."""
+"""What every check does: verdicts, hints, progress, kinds of answers, time limits.
+
+The answers to each exercise set are tested in ``tests/checks``.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import initlab as lab
 from initlab import checks, schemes
-from initlab.checks import core, s03
+from initlab.checks import core, record, s03
+from initlab.checks.limits import TimeUp, limited
 
 ALL_NAMES = set(s03.NAMES)
 
 
 @pytest.fixture(autouse=True)
 def session(monkeypatch):
-    """Each test begins as a new notebook."""
+    """Each test begins as a new notebook, with no progress kept."""
+    monkeypatch.setenv("INITLAB_PROGRESS", "off")
     monkeypatch.setattr(checks, "_session", checks._Session())
 
 
@@ -76,13 +87,16 @@ def test_hints_come_in_two_steps_and_the_second_stays(said):
     for task in s03.TASKS:
         lines = [said(lab.hint, task.name) for _ in range(3)]
         assert lines[0] == f"{task.name}, hint 1 of 2: {task.hints[0]}\n"
-        assert lines[1] == f"{task.name}, hint 2 of 2: {task.hints[1]}\n"
+        assert lines[1] == (
+            f"{task.name}, hint 2 of 2: {task.hints[1]} "
+            f'(in the chapter: "{task.section}")\n'
+        )
         assert lines[2] == lines[1]
 
 
 def test_progress_is_a_table_of_every_task(said):
     assert said(lab.progress) == (
-        "no exercise set is in use yet: check an answer first\n"
+        "no exercise set is in use here yet: check an answer first\n"
     )
     said(lab.check, "s03.1", 26)
     said(lab.check, "s03.1", 2)
@@ -353,461 +367,164 @@ def test_an_answer_that_fails_in_one_case_only_is_told_which(name, label):
     )
 
 
-# --- s03 -----------------------------------------------------------------------------
+# --- a check never hangs -------------------------------------------------------------
 
 
-def test_s03_1_counts_the_numbers_that_move():
-    assert_right("s03.1", 2)
-    assert_right("s03.1", np.int64(2))
-    for answer, words in (
-        (0, "all gradients are zero is often said"),
-        (1, "one number for each output"),
-        (26, "every number there is"),
-        (6, "both biases"),
-        (10, "the whole output layer"),
-        (24, "that stay where they are"),
-        (13, "one by one"),
-    ):
-        assert_wrong("s03.1", answer, words)
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(core, "SECONDS", 0.2)
 
 
-def test_s03_1_is_what_a_network_of_zeros_does():
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((9, 3)), 1 + rng.standard_normal((9, 2))
-    start = tuple(map(np.zeros, ((3, 4), (4,), (4, 2), (2,))))
-    parameters = start
-    for _ in range(100):
-        slopes = s03._gradients(x, y, *parameters)
-        parameters = tuple(p - 0.1 * g for p, g in zip(parameters, slopes, strict=True))
-    assert sum(map(np.count_nonzero, parameters)) == 2
+def test_an_endless_loop_is_stopped_and_its_line_named(impatient):
+    def answer(*_):
+        while True:
+            pass
+
+    message = grade("s03.2", answer).message
+    assert message.startswith("your function was stopped after 0.2 seconds for 6 exam")
+    assert "a loop in it may never end (line " in message
 
 
-def gradients_by_loops(x, y, w1, b1, w2, b2):
-    parts = [np.zeros(p.shape) for p in (w1, b1, w2, b2)]
-    for xi, yi in zip(x, y, strict=True):
-        h = np.tanh(xi @ w1 + b1)
-        error = 2 * (h @ w2 + b2 - yi) / y.size
-        back = (w2 @ error) / np.cosh(xi @ w1 + b1) ** 2
-        for part, slope in zip(
-            parts, (np.outer(xi, back), back, np.outer(h, error), error), strict=True
-        ):
-            part += slope
-    return parts
+def test_a_loop_that_swallows_every_exception_is_stopped_too(impatient):
+    def answer(*_):
+        tries = 0
+        while tries < 1:
+            try:
+                while True:
+                    pass
+            except BaseException:
+                tries += 0.5
+
+    assert grade("s03.2", answer).kind == core.WRONG
 
 
-def mutated_gradients(change):
-    def gradients(x, y, w1, b1, w2, b2):
-        z = x @ w1 + b1
-        h = np.tanh(z)
-        out = 2 * (h @ w2 + b2 - y) / y.size
-        if change == "no 2":
-            out = out / 2
-        if change == "sum":
-            out = out * y.size
-        if change == "examples":
-            out = out * y.shape[1]
-        if change == "sign":
-            out = -out
-        slope = {"no slope": 1, "at h": 1 - np.tanh(h) ** 2, "of z": 1 - z**2}
-        hid = out @ w2.T * slope.get(change, 1 - h**2)
-        result = x.T @ hid, hid.sum(0), h.T @ out, out.sum(0)
-        if change == "order":
-            return result[2], result[3], result[0], result[1]
-        if change == "transposed":
-            return result[0].T, *result[1:]
-        if change == "three":
-            return result[:3]
-        if change == "mean":
-            return result[0], hid.mean(0), result[2], out.mean(0)
-        return result
-
-    return gradients
+def test_a_sleeping_function_is_woken(impatient):
+    assert "stopped after" in grade("s03.2", lambda *_: time.sleep(60)).message
 
 
-def test_s03_2_takes_any_way_to_the_gradients():
-    assert_right("s03.2", mutated_gradients(None))
-    assert_right("s03.2", gradients_by_loops)
+def test_leaving_python_is_the_students_exception():
+    assert "raises SystemExit" in grade("s03.2", lambda *_: sys.exit(3)).message
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ("no 2", "half of what it should be"),
-        ("sum", "gradients of the summed loss"),
-        ("examples", "not by the examples alone"),
-        ("sign", "the wrong sign"),
-        ("no slope", "the slope of tanh is missing"),
-        ("at h", "the slope of tanh is taken at h"),
-        ("of z", "not 1 - z**2"),
-        ("order", "their order is not"),
-        ("transposed", "units, 2 outputs: dw1: an array of shape (3, 4) is asked for"),
-        ("three", "4 results are asked for (dw1, db1, dw2, db2)"),
-        ("mean", "2 outputs: the values of db1 and db2 are wrong"),
-    ],
-)
-def test_s03_2_names_the_mistake(change, words):
-    assert_wrong("s03.2", mutated_gradients(change), words)
+def test_the_alarm_is_put_back_and_does_not_ring_later():
+    before = signal.getsignal(signal.SIGALRM)
+    assert limited(lambda: 5, 0.05) == 5
+    time.sleep(0.1)
+    assert signal.getsignal(signal.SIGALRM) is before
+    with pytest.raises(ValueError, match="seconds must be positive, got 0"):
+        limited(lambda: 5, 0)
 
 
-def test_s03_2_tries_a_single_unit_a_single_example_and_float32():
-    def drops_the_unit(x, y, w1, b1, w2, b2):
-        result = s03._gradients(x, y, w1, b1, w2, b2)
-        return tuple(np.squeeze(part) for part in result)
-
-    assert_wrong("s03.2", drops_the_unit, "for a network of width 1: dw1")
+def in_a_thread(function):
+    """Run ``function`` where no alarm can ring, as everywhere on Windows."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
 
 
-def test_s03_2_agrees_with_differences_of_the_loss():
-    x, y, *parameters = s03._network(7, 5, 3, 2, "float64")
+def test_without_an_alarm_the_limit_holds_as_well(impatient):
+    def loop():
+        while True:
+            pass
 
-    def loss(*parameters):
-        return np.mean((s03._forward(x, *parameters) - y) ** 2)
-
-    slopes = s03._gradients(x, y, *parameters)
-    for place, slope in enumerate(slopes):
-        moved = [p.copy() for p in parameters]
-        moved[place].flat[0] += 1e-6
-        numeric = (loss(*moved) - loss(*parameters)) / 1e-6
-        assert slope.flat[0] == pytest.approx(numeric, abs=1e-5)
-
-
-def test_s03_3_takes_sets_lists_and_tuples():
-    assert_right("s03.3", s03._moves)
-
-    def in_lists(value, slope):
-        first = ["b2"] + ["w2"] * bool(value)
-        return [first, [*first, "w1", "b1"] if value and slope else first]
-
-    assert_right("s03.3", in_lists)
+    with pytest.raises(TimeUp):
+        in_a_thread(lambda: limited(loop, 0.1))
+    with pytest.raises(TimeUp):
+        in_a_thread(lambda: limited(lambda: time.sleep(3), 0.1))
+    with pytest.raises(KeyError, match="x"):
+        in_a_thread(lambda: limited(lambda: {}["x"], 1))
+    assert in_a_thread(lambda: limited(lambda: 5, 1)) == 5
+    message = in_a_thread(lambda: grade("s03.2", lambda *_: 1 / 0)).message
+    assert message.endswith("1 / 0)).message)"), "the line is the student's, not ours"
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (
-            lambda v, s: (ALL_NAMES, ALL_NAMES if s else {"w2", "b2"}),
-            "for f(0) = 0, f'(0) = 1: the values of first and ever are wrong",
-        ),
-        (
-            lambda v, s: (ALL_NAMES if v else {"b2"},) * 2,
-            "w2 is still zero, so nothing comes back",
-        ),
-        (
-            lambda v, s: ({"w2", "b2"} if v else {"b2"}, ALL_NAMES if v else {"b2"}),
-            "the slope is not used",
-        ),
-        (
-            lambda v, s: (
-                {"w2", "b2"} if v else {"b2"},
-                ALL_NAMES if s else {"w2", "b2"} if v else {"b2"},
-            ),
-            "a slope alone moves nothing",
-        ),
-        (
-            lambda v, s: (
-                {"w2"} if v else set(),
-                (ALL_NAMES - {"b2"} if s else {"w2"}) if v else set(),
-            ),
-            "b2 is forgotten",
-        ),
-        (
-            lambda v, s: s03._moves(v if v > 0 else 0, s),
-            "a negative f(0) counts as well",
-        ),
-        (
-            lambda v, s: ({"w2", "b2"} if v else {"b2"},) * 2,
-            "what the first step does is not all",
-        ),
-        (
-            lambda v, s: s03._moves(v if abs(v) > 1e-3 else 0, s),
-            "for f(0) = 1e-06, f'(0) = 1",
-        ),
-        (lambda v, s: {"b2"}, "2 results are asked for (first, ever)"),
-    ],
-)
-def test_s03_3_names_the_mistake(answer, words):
-    assert_wrong("s03.3", answer, words)
+# --- progress that lasts -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("f", "slope"),
-    [
-        (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
-        (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
-        (np.cos, lambda z: -np.sin(z)),
-        (np.exp, np.exp),
-        (lambda z: np.exp(z) / 2 - 1, lambda z: np.exp(z) / 2),
-    ],
-)
-def test_s03_3_is_what_training_does(f, slope):
-    rng = np.random.default_rng(1)
-    x, y = rng.standard_normal((9, 3)), 1 + rng.standard_normal((9, 1))
-    parameters = list(map(np.zeros, ((3, 4), (4,), (4, 1), (1,))))
-    seen = []
-    for _ in range(4):
-        w1, b1, w2, b2 = parameters
-        z = x @ w1 + b1
-        out = 2 * (f(z) @ w2 + b2 - y) / y.size
-        hid = out @ w2.T * slope(z)
-        slopes = x.T @ hid, hid.sum(0), f(z).T @ out, out.sum(0)
-        parameters = [p - 0.01 * g for p, g in zip(parameters, slopes, strict=True)]
-        moved = {
-            n for n, p in zip(s03.NAMES, parameters, strict=True) if np.any(p != 0)
-        }
-        seen.append(moved)
-    at_zero = f(np.zeros(1)).item(), slope(np.zeros(1)).item()
-    assert (seen[0], seen[-1]) == s03._moves(*at_zero)
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    path = tmp_path / "a" / "progress.json"
+    monkeypatch.setenv("INITLAB_PROGRESS", str(path))
+    monkeypatch.setattr(checks, "_session", checks._Session())
+    return path
 
 
-def experiment(**changed):
-    report = {case: set(names) for case, names in s03._EXPERIMENT.items()}
-    for key, names in changed.items():
-        report[{"on": ("relu", 0.1), "off": ("relu", -0.1)}[key]] = names
-    return report
+def another_notebook(monkeypatch):
+    monkeypatch.setattr(checks, "_session", checks._Session())
 
 
-def test_s03_4_takes_a_right_report():
-    assert_right("s03.4", experiment())
-    assert_right("s03.4", {case: sorted(n) for case, n in experiment().items()})
-
-
-@pytest.mark.parametrize(
-    ("report", "words"),
-    [
-        (dict.fromkeys(s03.CASES, set()), "not even b2 has moved"),
-        (dict.fromkeys(s03.CASES, ALL_NAMES), "the kernels do not start at zero"),
-        (experiment(on={"b2"}), "the bias does not arrive"),
-        (experiment(off=ALL_NAMES), "check the sign of the bias"),
-        (
-            {
-                case: {"w2", "b2"} if len(names) > 1 else names
-                for case, names in experiment().items()
-            },
-            "you stopped after one step",
-        ),
-        (
-            experiment(on={"w1", "w2"}),
-            "for ('relu', 0.1) you report {'w1', 'w2'}, training moves {'b1', 'b2', ",
-        ),
-        ({("tanh", 0.0): {"b2"}}, "the dict lacks ('relu', 0), ('sigmoid', 0)"),
-        ({"b2"}, "a dict is asked for, this is {'b2'}"),
-    ],
-)
-def test_s03_4_names_the_mistake(report, words):
-    assert_wrong("s03.4", report, words)
-
-
-def collapse_in_numpy(w1, b1, w2):
-    kinds, kind = np.unique(np.vstack([w1, b1]), axis=1, return_inverse=True)
-    merged = np.zeros((kinds.shape[1], w2.shape[1]))
-    np.add.at(merged, kind.ravel(), w2)
-    return [kinds[:-1], kinds[-1], merged]
-
-
-def collapse_with(key, merge):
-    """Collapse units with the same key, merging their outgoing rows by a function."""
-
-    def collapse(w1, b1, w2):
-        groups: dict = {}
-        for unit in range(len(b1)):
-            groups.setdefault(key(w1, b1, unit), []).append(unit)
-        first = [units[0] for units in groups.values()]
-        rows = [merge(w2[units]) for units in groups.values()]
-        return w1[:, first], b1[first], np.array(rows)
-
-    return collapse
-
-
-def whole(w1, b1, unit):
-    return (*w1[:, unit], b1[unit])
-
-
-def only_neighbours(w1, b1, w2):
-    starts = [
-        unit
-        for unit in range(len(b1))
-        if unit == 0 or whole(w1, b1, unit) != whole(w1, b1, unit - 1)
+def test_progress_lasts_from_one_notebook_to_the_next(kept, said, monkeypatch):
+    said(lab.check, "s03.1", 26)
+    said(lab.check, "s03.7", 0)
+    said(lab.check, "s03.1", 2)
+    another_notebook(monkeypatch)
+    assert said(lab.progress).splitlines() == [
+        "no exercise set is in use here yet: check an answer first",
+        "s03 · Zero and constant initialization: 1 of 8 correct",
     ]
-    return w1[:, starts], b1[starts], np.add.reduceat(w2, starts, axis=0)
+    said(lab.check, "s03.1", 26)
+    table = said(lab.progress)
+    assert "✔ s03.1" in table, "what was correct once stays so"
+    assert "1 of 8 correct" in table
+    assert json.loads(kept.read_text())["tasks"] == {
+        "s03.1": "correct",
+        "s03.7": "wrong",
+    }
 
 
-def test_s03_5_takes_the_units_in_any_order():
-    assert_right("s03.5", collapse_with(whole, lambda rows: rows.sum(0)))
-    assert_right("s03.5", collapse_in_numpy)
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (lambda w1, b1, w2: (w1, b1, w2), "nothing is merged"),
-        (collapse_with(whole, lambda rows: rows[0]), "keeps the outgoing weights of"),
-        (collapse_with(whole, lambda rows: rows.mean(0)), "has the mean of"),
-        (
-            collapse_with(lambda w1, b1, unit: (*w1[:, unit],), lambda r: r.sum(0)),
-            "different biases are merged",
-        ),
-        (only_neighbours, "only neighbours are merged"),
-        (
-            collapse_with(whole, lambda rows: -rows.sum(0)),
-            "for six copies of one unit: the values of w2 are wrong",
-        ),
-        (
-            lambda w1, b1, w2: (w1[:, 0], b1[:1], w2[:1]),
-            "w1: an array of shape (3, 1) is asked for, this is an array of shape (3,)",
-        ),
-        (lambda w1, b1, w2: w1, "3 results are asked for (w1, b1, w2)"),
-    ],
-)
-def test_s03_5_names_the_mistake(answer, words):
-    assert_wrong("s03.5", answer, words)
-
-
-class Model:
-    """What the check needs of a Keras model, without Keras."""
-
-    def __init__(self, *kernels):
-        self.kernels = kernels
-
-    def get_weights(self):
-        biases = [np.zeros(kernel.shape[-1]) for kernel in self.kernels]
-        pairs = zip(self.kernels, biases, strict=True)
-        return [array for pair in pairs for array in pair]
-
-
-def model_of(scheme, seed=0, shapes=s03._SHAPES):
-    rng = np.random.default_rng(seed)
-    return Model(*(schemes.get(scheme).sample(shape, rng) for shape in shapes))
-
-
-def scaled(factor):
-    return Model(*(factor(k) for k in model_of("he_normal").kernels))
-
-
-def replaced(place, kernel):
-    kernels = list(model_of("he_normal").kernels)
-    kernels[place] = kernel
-    return Model(*kernels)
-
-
-@pytest.mark.parametrize("scheme", ["he_normal", "he_uniform"])
-def test_s03_6_takes_any_distribution_of_the_right_scale(scheme):
-    assert_right("s03.6", lambda: model_of(scheme))
-    assert_right("s03.6", model_of(scheme))
+def test_nothing_is_written_for_what_was_not_attempted_or_in_solutions(kept, said):
+    said(lab.check, "s03.1", ...)
+    assert not kept.exists()
+    said(lab.strict)
+    said(lab.check, "s03.1", 2)
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize(
-    ("model", "words"),
+    ("text", "why"),
     [
-        (scaled(lambda k: 0 * k), "all kernels are zero"),
-        (scaled(lambda k: 0 * k + 0.1), "all units have the same kernel"),
-        (replaced(2, model_of("he_normal").kernels[1]), "layers 2 and 3 start with"),
-        (scaled(lambda k: k * np.sqrt(2 / k.shape[0])), "this is the variance"),
-        (scaled(lambda k: k * np.sqrt(3)), "limit of the uniform distribution"),
-        (model_of("lecun_normal"), "the ReLU's ½ is missing"),
-        (model_of("glorot_uniform"), "Glorot's 2/(fan_in + fan_out)"),
-        (
-            scaled(lambda k: k * np.sqrt(k.shape[0] / k.shape[1])),
-            "fan_out where He uses fan_in",
-        ),
-        (scaled(lambda k: 0.8796 * k), "cutting off the tails"),
-        (scaled(lambda k: 5 * k), "layer 1's kernel is not right: 0.88"),
-        (replaced(2, np.eye(160)), "layer 3's kernel is not right: the ReLU's ½"),
-        (replaced(3, np.zeros((160, 1))), "the kernel of the output layer is zero"),
-        (Model(), "no weights yet"),
-        (model_of("he_normal", shapes=[(64, 160)]), "the kernels' shapes are [(64, 1"),
-        (lambda: "a model", "build() returns 'a model'"),
-        ("a model", "the function itself is asked for"),
+        ("{", "it is not JSON"),
+        ("[]", "it is not a progress file of version 1"),
+        ('{"version": 2, "tasks": {}}', "it is not a progress file of version 1"),
+        ('{"version": 1, "tasks": {"s03.1": 5}}', "not all correct or wrong"),
     ],
 )
-def test_s03_6_names_the_mistake(model, words):
-    assert_wrong("s03.6", model, words)
+def test_a_corrupt_file_is_named_once_and_left_alone(kept, said, text, why):
+    kept.parent.mkdir()
+    kept.write_text(text)
+    lines = said(lab.check, "s03.1", 2)
+    assert lines.startswith("✔ s03.1 correct\n! the progress file ")
+    assert why in lines and "delete the file" in lines
+    assert said(lab.check, "s03.7", 0).count("\n") == 1, "said once"
+    assert "1 of 8 correct" in said(lab.progress), "this notebook goes on"
+    assert kept.read_text() == text
 
 
-def test_s03_6_sees_the_shared_instance_of_a_keras_model():
-    keras = pytest.importorskip("keras")
-
-    def build(shared):
-        one = keras.initializers.HeNormal()
-        layers = [
-            keras.layers.Dense(
-                160, "relu", kernel_initializer=shared and one or "he_normal"
-            )
-            for _ in range(3)
-        ]
-        last = keras.layers.Dense(1)
-        return keras.Sequential([keras.Input(shape=(64,)), *layers, last])
-
-    assert_right("s03.6", lambda: build(shared=False))
-    assert_wrong("s03.6", lambda: build(shared=True), "layers 2 and 3 start with the")
+def test_a_file_that_cannot_be_read_or_written_is_named(tmp_path, said, monkeypatch):
+    for path in (tmp_path, tmp_path / "file" / "progress.json"):
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("INITLAB_PROGRESS", str(path))
+        another_notebook(monkeypatch)
+        lines = said(lab.check, "s03.1", 2)
+        assert f"! the progress file {path} cannot be " in lines
 
 
-def measured_steps(std):
-    rng = np.random.default_rng(11)
-    w1, w2 = std * rng.standard_normal((4, 8)), std * rng.standard_normal((8, 1))
-    losses, _ = s03.train(w1, np.zeros(8), w2, np.zeros(1), steps=400)
-    return np.argmax(losses < losses[0] / 2)
+def test_a_write_that_fails_half_way_leaves_the_old_file(kept, said, monkeypatch):
+    said(lab.check, "s03.1", 2)
+    before = kept.read_text()
+
+    def fail(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(record.os, "replace", fail)
+    assert "cannot be written (the disk is full)" in said(lab.check, "s03.7", 0)
+    assert kept.read_text() == before
+    assert [path.name for path in kept.parent.iterdir()] == ["progress.json"]
 
 
-def test_s03_7_takes_the_measurement_and_the_theory():
-    assert_right("s03.7", (measured_steps(1e-9) - measured_steps(1e-3)) / 6)
-    x, y = s03.examples()
-    slope = np.linalg.norm(2 * x.T @ y / 64)
-    assert_right("s03.7", math.log(10) / math.log1p(0.05 * slope))
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (176.6, "over all six powers of ten"),
-        (12.8, "per factor e"),
-        (0.034, "powers of ten per step"),
-        (-29.5, "the sign is turned round"),
-        (0, "std does not arrive"),
-        (15.3, "a learning rate twice as large"),
-        (264, "take the first step at which"),
-    ],
-)
-def test_s03_7_names_the_mistake(answer, words):
-    assert_wrong("s03.7", answer, words)
-
-
-def start(**parts):
-    shapes = s03._START
-    return tuple(np.asarray(parts.get(n, np.zeros(shapes[n]))) for n in s03.NAMES)
-
-
-SEVEN = np.append(np.linspace(-1, 0.8, 7), 0)
-
-
-def test_s03_8_takes_every_place_that_wakes_the_network():
-    assert_right("s03.8", start(b1=SEVEN))
-    assert_right("s03.8", start(w2=SEVEN[:, None]))
-    kernel = np.zeros((4, 8))
-    kernel[[0, 1, 2, 3, 0, 1, 2], range(7)] = [1, 1, 1, 1, -1, -1, -1]
-    assert_right("s03.8", list(start(w1=kernel)))
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (start(), "only b2 will ever move"),
-        (start(b1=SEVEN + 2), "8 numbers differ from zero, at most 7 are allowed"),
-        (start(b1=[0, 0.1, 0.2, 0.2, 0, 0, 0, 0]), "units 2 and 3 start as copies"),
-        (start(b2=[1.0]), "units 0 and 1 start as copies"),
-        (start(b1=40 * SEVEN), "the loss is"),
-        (start(w2=1e4 * SEVEN[:, None]), "and not below 0.1"),
-        (start(b1=np.zeros(7)), "b1: an array of shape (8,) is asked for"),
-        (start(b1=np.full(8, np.nan)), "not every number in this one is finite"),
-        (start()[:3], "4 results are asked for (w1, b1, w2, b2)"),
-        (start, "this is the function start"),
-    ],
-)
-def test_s03_8_names_the_mistake(answer, words):
-    assert_wrong("s03.8", answer, words)
-
-
-def test_s03_8_an_all_zero_start_stays_at_a_loss_of_one():
-    losses, (w1, b1, w2, b2) = s03.train(*start(), steps=50)
-    assert losses == pytest.approx(np.ones(50))
-    assert not w1.any() and not b1.any() and not w2.any()
-    assert abs(b2) < 1e-12
+def test_where_progress_is_kept(monkeypatch):
+    monkeypatch.delenv("INITLAB_PROGRESS")
+    assert record.progress_path() == Path.home() / ".initlab" / "progress.json"
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    assert record.progress_path() is None, "on Colab, in the notebook's session"
+    monkeypatch.setenv("INITLAB_PROGRESS", "off")
+    assert record.progress_path() is None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from initlab.checks.core import CORRECT, NOT_ATTEMPTED, WRONG, Task, Verdict
+from initlab.checks.record import Record
 
 __all__ = ["CheckFailed", "check", "hint", "progress", "strict"]
 
@@ -33,6 +34,8 @@ class _Session:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     hints: dict[str, int] = field(default_factory=dict)
     sets: dict[str, Any] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
+    told: set[str] = field(default_factory=set)
 
 
 _session = _Session()
@@ -65,33 +68,58 @@ def check(task: str, answer: Any) -> None:
             f'lab.hint("{found.name}"))',
             failed=True,
         )
+    if not _session.strict:
+        _tell_once(_session.record.add(found.name, verdict.kind))
 
 
 def hint(task: str) -> None:
-    """Print the next of the two hints on the task of that name."""
+    """Print the next of the two hints on the task of that name.
+
+    The second one also names the section of the chapter that teaches it.
+    """
     found = _find(task)
     if isinstance(found, str):
         _say(f"✘ {found}", failed=True)
         return
     step = min(_session.hints.get(found.name, 0) + 1, len(found.hints))
     _session.hints[found.name] = step
-    print(f"{found.name}, hint {step} of {len(found.hints)}: {found.hints[step - 1]}")
+    text = found.hints[step - 1]
+    if step == len(found.hints) and found.section:
+        text += f' (in the chapter: "{found.section}")'
+    print(f"{found.name}, hint {step} of {len(found.hints)}: {text}")
 
 
 def progress() -> None:
-    """Print how far each task is, in every exercise set that was used so far."""
+    """Print how far each task of this notebook is, and how far the other sets are.
+
+    The other sets' verdicts come from the progress file (see `initlab.checks.record`).
+    In a solutions notebook, after `strict`, there is only its own set.
+    """
+    kept, trouble = ({}, "") if _session.strict else _session.record.read()
+    _tell_once(trouble)
+    now = {name: verdict.kind for name, verdict in _session.verdicts.items()}
     if not _session.sets:
-        print("no exercise set is in use yet: check an answer first")
+        print("no exercise set is in use here yet: check an answer first")
     for _, module in sorted(_session.sets.items()):
         print(module.TITLE)
         width = max(len(task.title) for task in module.TASKS)
-        done = 0
         for task in module.TASKS:
-            verdict = _session.verdicts.get(task.name, Verdict(NOT_ATTEMPTED))
-            done += verdict.kind == CORRECT
-            mark = _MARKS[verdict.kind]
-            print(f"{mark} {task.name}  {task.title:<{width}}  {verdict.kind}")
-        print(f"{done} of {len(module.TASKS)} correct")
+            kind = now.get(task.name, NOT_ATTEMPTED)
+            if kept.get(task.name) == CORRECT:
+                kind = CORRECT
+            now[task.name] = kind
+            print(f"{_MARKS[kind]} {task.name}  {task.title:<{width}}  {kind}")
+        print(_count(module, now))
+    others = {name.partition(".")[0] for name in kept} - set(_session.sets)
+    for name in _set_names():
+        if name in others:
+            module = _module(name)
+            print(f"{module.TITLE}: {_count(module, kept)}")
+
+
+def _count(module: Any, kinds: dict[str, str]) -> str:
+    done = sum(kinds.get(task.name) == CORRECT for task in module.TASKS)
+    return f"{done} of {len(module.TASKS)} correct"
 
 
 def strict() -> None:
@@ -105,9 +133,19 @@ def _say(line: str, failed: bool = False) -> None:
     print(line)
 
 
+def _tell_once(trouble: str) -> None:
+    if trouble and trouble not in _session.told:
+        _session.told.add(trouble)
+        print(f"! {trouble}")
+
+
 def _set_names() -> list[str]:
     names = (module.name for module in pkgutil.iter_modules(__path__))
     return sorted(name for name in names if re.fullmatch(r"[sqx]\d+", name))
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 def _find(task: Any) -> Task | str:
@@ -116,7 +154,7 @@ def _find(task: Any) -> Task | str:
     if name not in _set_names():
         known = ", ".join(_set_names())
         return f'there is no task {task!r}; tasks begin with {known}, as in "s03.1"'
-    module = importlib.import_module(f"{__name__}.{name}")
+    module = _module(name)
     _session.sets[name] = module
     tasks = {known.name: known for known in module.TASKS}
     if task not in tasks:

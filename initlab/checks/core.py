@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import linecache
 import math
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from typing import Any
 import numpy as np
 
 from initlab import schemes
+from initlab.checks.limits import TimeUp, limited
+
+SECONDS = 20.0
+"""The time that the student's code has for one hidden input."""
 
 CORRECT = "correct"
 WRONG = "wrong"
@@ -52,11 +57,13 @@ class Task:
         name: set and number, such as ``"s03.1"``.
         title: a few words for the table of progress.
         hints: two steps, the second nearer to the solution than the first.
+        section: the heading in the chapter under which it is taught.
     """
 
     name: str
     title: str
     hints: tuple[str, str]
+    section: str = ""
 
     def grade(self, answer: Any) -> Verdict:
         """Return the verdict on ``answer``; nothing that a student does raises."""
@@ -110,7 +117,7 @@ class ValueTask(Task):
         else:
             if wrong_kind := misfit(answer, self.expected):
                 return wrong_kind
-            message = _text(self.remedy, answer)
+            message = _text(self.remedy, answer) + _tolerance(self.rtol)
         if isinstance(answer, Mapping):
             return message
         return f"you gave {describe(answer)}: {message}"
@@ -216,6 +223,11 @@ def _text(message: str | Callable[[Any], str], about: Any) -> str:
     return message if isinstance(message, str) else message(about)
 
 
+def _tolerance(rtol: float) -> str:
+    """Return how far off a number may be, where that is more than rounding."""
+    return f" (within {100 * rtol:.3g} % counts as right)" if rtol >= 1e-3 else ""
+
+
 # How answers are taken: blank ones, functions, comparisons.
 
 
@@ -245,29 +257,41 @@ def call(function: Any, arguments: tuple[Any, ...], label: str = "") -> Any:
     """Call the student's ``function`` on copies of ``arguments`` and return its result.
 
     Raises:
-        AnswerError: if it is no function or if it raises; the message has the type of
-            the exception, its text and the line in the student's own code.
+        AnswerError: if it is no function, if it raises (the message has the type of
+            the exception, its text and the line in the student's own code), or if it
+            takes longer than `SECONDS`.
     """
     if not callable(function):
         raise AnswerError(
             f"you gave {describe(function)}, the function itself is asked for: "
             "give its name without calling it"
         )
+    where = f" for {label}" if label else ""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            return function(*copy.deepcopy(arguments))
-    except Exception as error:
-        where = f" for {label}" if label else ""
+            given = copy.deepcopy(arguments)
+            return limited(lambda: function(*given), SECONDS)
+    except TimeUp as error:
+        raise AnswerError(
+            f"your function was stopped after {SECONDS:.3g} seconds{where}: a loop in "
+            f"it may never end{_line_of(error)}"
+        ) from None
+    except (Exception, SystemExit) as error:
         raise AnswerError(
             f"your function raises {type(error).__name__}{where}: {error}"
             f"{_line_of(error)}"
         ) from None
 
 
-def _line_of(error: Exception) -> str:
+_OURS = os.path.dirname(__file__)
+
+
+def _line_of(error: BaseException) -> str:
     """Return where the student's own code was when ``error`` was raised."""
-    frames = error.__traceback__.tb_next if error.__traceback__ else None
+    frames = error.__traceback__
+    while frames and _is_ours(frames):
+        frames = frames.tb_next
     line = ""
     student = frames.tb_frame.f_code.co_filename if frames else None
     while frames:
@@ -277,6 +301,11 @@ def _line_of(error: Exception) -> str:
             line = f" (line {frames.tb_lineno}" + (f": {text})" if text else ")")
         frames = frames.tb_next
     return line
+
+
+def _is_ours(frame: Any) -> bool:
+    name = frame.tb_frame.f_code.co_filename
+    return os.path.dirname(name) == _OURS or os.path.basename(name) == "threading.py"
 
 
 def agree(answer: Any, expected: Any, rtol: float = 1e-6) -> bool:

@@ -81,6 +81,7 @@ def _forward(x: Any, w1: Any, b1: Any, w2: Any, b2: Any) -> np.ndarray:
 
 _COUNT = ValueTask(
     name="s03.1",
+    section="Why nothing moves",
     title="count what moves",
     hints=(
         "Write down the gradient of each of the four parameters. Each kernel's is a "
@@ -164,6 +165,7 @@ def _network(seed: int, examples: int, width: int, outputs: int, dtype: str) -> 
 
 _GRADIENTS = FunctionTask(
     name="s03.2",
+    section="Why nothing moves",
     title="write the gradients",
     hints=(
         "Go backwards: the gradient at the output is 2 * residual / residual.size; "
@@ -242,6 +244,7 @@ def _moves(value: float, slope: float) -> tuple[set[str], set[str]]:
 
 _MOVES = FunctionTask(
     name="s03.3",
+    section="Why nothing moves",
     title="predict what moves",
     hints=(
         "In the first step w2 is zero, so nothing comes back to w1 and b1. Whether w2 "
@@ -339,6 +342,7 @@ def _every_entry(names: set[str]) -> dict:
 
 _REPORT = ValueTask(
     name="s03.4",
+    section="The slide's experiment",
     title="watch Keras move",
     hints=(
         "model.get_weights() gives [w1, b1, w2, b2] as copies. Take them before and "
@@ -455,6 +459,7 @@ def _copies(
 
 _COLLAPSE = FunctionTask(
     name="s03.5",
+    section="The other disease: all alike",
     title="collapse the copies",
     hints=(
         "Two units with the same column of w1 and the same entry of b1 have the same "
@@ -560,6 +565,7 @@ def _std_message(kernels: list[np.ndarray]) -> str:
 
 _BUILD = MeasuredTask(
     name="s03.6",
+    section="What it costs",
     title="cure it, without twins",
     hints=(
         "The chapter on signals found the std at which ReLU layers neither shrink nor "
@@ -607,6 +613,7 @@ def _small_task() -> ValueTask:
     right = _steps_per_decade()
     return ValueTask(
         name="s03.7",
+        section="What it costs",
         title="measure how small is small",
         hints=(
             "steps_to_half(std) is the first place where losses < losses[0] / 2: "
@@ -688,6 +695,7 @@ def _final_loss(parameters: Parameters) -> float:
 
 _WAKE = MeasuredTask(
     name="s03.8",
+    section="A nudge in the last bit",
     title="wake it with seven numbers",
     hints=(
         "Two units that start alike stay alike. Of eight units one may start at zero "
