@@ -35,47 +35,33 @@ def app(project):
     )
 
 
-@pytest.mark.parametrize(
-    "changed",
-    ["initlab/a.py", "initlab/assets/a.js", "results/a.json", "requirements.txt"],
-)
-def test_what_notebooks_run_on_decides_the_fingerprint(project, changed):
-    before = book_extension.fingerprint(project)
-    (project / changed).write_text("2")
-    assert book_extension.fingerprint(project) != before
-
-
-def test_what_they_do_not_run_on_leaves_it_alone(project):
-    before = book_extension.fingerprint(project)
-    (project / "README.md").write_text("2")
-    (project / "initlab" / "__pycache__").mkdir()
-    (project / "initlab" / "__pycache__" / "a.pyc").write_text("2")
-    assert book_extension.fingerprint(project) == before
-
-
-def test_other_data_are_another_fingerprint(project, monkeypatch, tmp_path):
-    before = book_extension.fingerprint(project)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "fashion_mnist.npz").write_text("1")
-    monkeypatch.setenv("INITLAB_DATA", str(tmp_path / "data"))
-    assert book_extension.fingerprint(project) != before
-
-
 def test_the_cache_is_dropped_once_after_a_change(app, project):
-    cache = project / "_build" / ".jupyter_cache"
+    kept = project / "_build" / ".jupyter_cache" / "kept"
     book_extension.drop_stale_outputs(app)
     assert app.initlab_changed
-    assert not cache.exists()
+    assert not kept.exists()
 
-    cache.mkdir()
+    kept.touch()
     book_extension.drop_stale_outputs(app)
     assert not app.initlab_changed
-    assert cache.exists()
+    assert kept.exists()
 
     (project / "initlab" / "a.py").write_text("2")
     book_extension.drop_stale_outputs(app)
     assert app.initlab_changed
-    assert not cache.exists()
+    assert not kept.exists()
+
+
+def test_pages_are_read_again_also_when_a_test_run_has_renewed_the_cache(app, project):
+    book_extension.drop_stale_outputs(app)
+    (project / "initlab" / "a.py").write_text("2")
+    cache = project / "_build" / ".jupyter_cache"
+    now = book_extension.execution_cache.fingerprint(project)
+    book_extension.execution_cache.drop_if_stale(cache, now)
+    (cache / "kept").touch()
+    book_extension.drop_stale_outputs(app)
+    assert app.initlab_changed
+    assert (cache / "kept").exists()
 
 
 def test_after_a_change_every_executed_page_is_read_again(app):

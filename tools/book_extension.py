@@ -16,15 +16,14 @@ page, for speed and accessibility (`finish_pages`).
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import book_map
+import execution_cache
 import finish_pages
 import glossary_links
 import nbformat
@@ -38,7 +37,6 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 _LOGGER = logging.getLogger(__name__)
-_EXECUTED_WITH = ("initlab/**/*", "results/*.json", "requirements.txt")
 _LAUNCHED_FROM = ("notebooks/", "exercises/", "solutions/")
 _CLAIM = re.compile(r"^✔ (.+)$", flags=re.MULTILINE)
 _HEADING = re.compile(r"^#{1,3} (.+)$", flags=re.MULTILINE)
@@ -75,33 +73,17 @@ def setup(app: Sphinx) -> dict[str, bool]:
 # 1 and 2: execution
 
 
-def fingerprint(root: Path) -> str:
-    """Hash everything but the notebook that its outputs depend on."""
-    digest = hashlib.sha256()
-    for pattern in _EXECUTED_WITH:
-        for path in sorted(root.glob(pattern)):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(str(path.relative_to(root)).encode())
-                digest.update(path.read_bytes())
-    data = os.environ.get("INITLAB_DATA", "")
-    if data:
-        for path in sorted(Path(data).glob("*.npz")):
-            digest.update(f"{path.name} {path.stat().st_size}".encode())
-    return digest.hexdigest()
-
-
 def drop_stale_outputs(app: Sphinx) -> None:
     """Empty the execution cache if what the notebooks run on has changed."""
     build = Path(app.outdir).parent
-    stamp = build / ".executed-with"
-    now = fingerprint(Path(app.confdir))
+    stamp = build / ".read-with"
+    now = execution_cache.fingerprint(Path(app.confdir))
     before = stamp.read_text(encoding="utf-8") if stamp.exists() else ""
+    # The cache has a stamp of its own: a test run of the notebooks fills it too.
+    if execution_cache.drop_if_stale(cache_folder(app), now):
+        _LOGGER.info("the laboratory changed: all notebooks will be executed again")
     app.initlab_changed = now != before
     if app.initlab_changed:
-        cache = cache_folder(app)
-        if cache.exists():
-            shutil.rmtree(cache)
-            _LOGGER.info("the laboratory changed: all notebooks will be executed again")
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.write_text(now, encoding="utf-8")
 

@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import execution_cache
 from jupyter_cache import get_cache
 from jupyter_cache.executors.basic import ExecutionWorkerLocalMProc, ProcessData
 from sphinx.application import Sphinx
@@ -27,7 +28,7 @@ _LOGGER = logging.getLogger(__name__)
 
 def cache_folder(app: Sphinx) -> Path:
     """Return where Jupyter Book keeps the outputs of executed notebooks."""
-    default = Path(app.outdir).parent / ".jupyter_cache"
+    default = execution_cache.folder(Path(app.outdir).parent)
     return Path(app.config.nb_execution_cache_path or default)
 
 
