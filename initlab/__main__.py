@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_gain(commands)
     _add_diagnose(commands)
     _add_record(commands)
+    _add_grade(commands)
     return parser
 
 
@@ -146,6 +147,49 @@ def _add_record(commands: argparse._SubParsersAction) -> None:
         "the recording in --out; exit status 1 means that they differ",
     )
     parser.set_defaults(run=_record)
+
+
+def _add_grade(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "grade",
+        help="run submitted exercise notebooks within limits and write a table",
+        description="Run every notebook (*.ipynb) under FOLDER alone, in a copy and in "
+        "a kernel of its own, and write one line for each task: submission, task, "
+        "result (correct, wrong, not attempted, not reached, failed) and diagnosis. "
+        "The answers are graded in another process, so a notebook cannot give itself a "
+        "verdict; one that crashes or never ends costs only its own lines. It does run "
+        "with your rights: grade what strangers hand in inside a container.",
+        epilog="Example: python -m initlab grade submissions --out grades.csv",
+    )
+    parser.add_argument(
+        "folder", metavar="FOLDER", type=Path, help="what was handed in"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE.csv",
+        type=Path,
+        default=Path("grades.csv"),
+        help="the table to write (grades.csv)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="notebooks at the same time (one per core, as far as memory goes)",
+    )
+    for name, default, text in (
+        ("--seconds", 300.0, "for one whole notebook, and again for its answers"),
+        ("--cell-seconds", 60.0, "for one cell, and for grading one answer"),
+        ("--memory-mb", 3000.0, "resident memory of one notebook's processes"),
+    ):
+        parser.add_argument(
+            name,
+            type=float,
+            metavar="N",
+            default=default,
+            help=f"{text} ({default:g})",
+        )
+    parser.set_defaults(run=_grade)
 
 
 def _gain(options: argparse.Namespace) -> int:
@@ -252,6 +296,24 @@ def _record(options: argparse.Namespace) -> int:
     )
     print(f"written: {file}")
     return 0
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from initlab import grade
+
+    limits = grade.Limits(options.seconds, options.cell_seconds, options.memory_mb)
+    try:
+        grade.grade_folder(
+            options.folder, options.out, options.jobs, limits, report=_print_now
+        )
+    except ImportError as error:
+        raise RuntimeError(error) from None
+    print(f"written: {options.out}")
+    return 0
+
+
+def _print_now(line: str) -> None:
+    print(line, flush=True)
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -7,7 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "initlab"
 FLOORS = {
-    3: "runtime explore _static_page plots claims checks __main__ __init__",
+    3: "runtime explore _static_page plots claims checks grade _grade __main__ "
+    "__init__",
     2: "signals spectra _stacks _passes race race_jobs race_parallel race_result "
     "race_seeds race_setup stacked stack_layers stack_optimizers stack_plan compiled "
     "looped keras_layers lsuv _lsuv_pass doctor _doctor studies _study _study_list "
