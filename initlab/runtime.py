@@ -9,7 +9,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+import sys
 import warnings
+from collections.abc import Callable
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
 BOOK_VARIABLE = "INITLAB_BOOK"
 _LARGEST_SEED = 2**32 - 1
@@ -29,7 +35,9 @@ def setup(seed: int = 0) -> None:
 
     Seeds Python, numpy's legacy generator and Keras, turns on TensorFlow's
     deterministic kernels, silences its start-up messages and sets the course's plot
-    style. Settings that the user made in the environment stay as they are.
+    style. Settings that the user made in the environment stay as they are. TensorFlow
+    takes seconds to load, so it is not loaded here: it is seeded when something first
+    imports it, with the same numbers as if it had been loaded now.
 
     Args:
         seed: A whole number from 0 to 2**32 - 1, used for all generators.
@@ -49,12 +57,57 @@ def setup(seed: int = 0) -> None:
 
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 – chapters reproduce code that uses it
-    if importlib.util.find_spec("tensorflow") is not None:
+    sys.meta_path[:] = [f for f in sys.meta_path if not isinstance(f, _Waiting)]
+    if not {"tensorflow", "keras"}.isdisjoint(sys.modules):
         _seed_tensorflow(seed)
+    elif importlib.util.find_spec("tensorflow") is not None:
+        sys.meta_path.insert(0, _Waiting(seed))
 
     from initlab import plots
 
     plots.use_style()
+
+
+class _Waiting(MetaPathFinder):
+    """Seeds TensorFlow and Keras right after the first of them has been imported.
+
+    Python's and numpy's generators are left as they are at that moment.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.asking = False
+
+    def find_spec(
+        self, name: str, path: Any = None, target: Any = None
+    ) -> ModuleSpec | None:
+        if name not in ("tensorflow", "keras") or self.asking:
+            return None
+        self.asking = True  # whoever only asks for the spec does not import it
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.asking = False
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = self._then_seed(spec.loader.exec_module)
+        return spec
+
+    def _then_seed(self, run: Callable[[ModuleType], None]) -> Callable[..., None]:
+        def run_and_seed(module: ModuleType) -> None:
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            import numpy as np
+
+            # Loading it draws numbers too, some of them for names of its own.
+            states = random.getstate(), np.random.get_state()  # noqa: NPY002
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                run(module)
+            _seed_tensorflow(self.seed)
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002 – as it was, not a new one
+
+        return run_and_seed
 
 
 def _seed_tensorflow(seed: int) -> None:

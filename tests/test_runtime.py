@@ -58,9 +58,68 @@ def test_setup_keeps_what_the_user_set(monkeypatch):
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
 
 
+DRAW = """
+import random, sys
+import numpy as np
+{first}
+import initlab as lab
+lab.setup(seed=7)
+early = "tensorflow" in sys.modules, any(w in sys.modules for w in ("keras",))
+before = random.random(), np.random.random_sample()
+{second}
+import keras, tensorflow as tf
+after = random.random(), np.random.random_sample()
+weights = keras.layers.Dense(2)
+weights.build((None, 3))
+print(before, after, np.array(keras.random.normal((2,))), np.array(weights.kernel))
+print(tf.random.normal((2,)).numpy())
+waiting = [type(f).__name__ for f in sys.meta_path if type(f).__name__ == "_Waiting"]
+print(early, waiting, file=sys.stderr)
+"""
+
+
+def drawn(first="", second=""):
+    """Return what a fresh process draws, and when it loads TensorFlow."""
+    code = DRAW.format(first=first, second=second)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr.strip().splitlines()[-1]
+
+
+def test_tensorflow_is_loaded_late_and_seeded_as_if_it_had_been_loaded_early():
+    at_once, told = drawn(first="import keras")
+    assert told == "(True, True) []"
+    for second in (
+        "",
+        "import tensorflow",
+        "import importlib.util; importlib.util.find_spec('keras')",
+    ):
+        late, told = drawn(second=second)
+        assert told == "(False, False) []", "loaded by nobody before it is imported"
+        assert late == at_once
+
+
+def test_a_second_setup_replaces_the_first_one(monkeypatch):
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    for name in ("keras", "tensorflow"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    lab.setup(1)
+    lab.setup(2)
+    waiting = [f for f in sys.meta_path if isinstance(f, runtime._Waiting)]
+    assert [each.seed for each in waiting] == [2]
+
+
 def test_setup_works_without_tensorflow(monkeypatch):
     monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: None)
+    for name in ("keras", "tensorflow"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     lab.setup(3)
+    assert not any(isinstance(each, runtime._Waiting) for each in sys.meta_path)
     assert legacy_draw() == np.random.RandomState(3).random_sample()
 
 
