@@ -255,6 +255,7 @@ class Bend(NamedTuple):
     variance: float
     share: float
     growth: float
+    odd: float
 
 
 def measure_bend(function: Any) -> Bend:
@@ -262,8 +263,9 @@ def measure_bend(function: Any) -> Bend:
 
     Returns:
         Its mean and variance; the share of the variance that no straight line
-        explains, ``1 − (E z f)² / Var f``; and the factor ``E f'² / Var f`` by which a
-        layer with variance-preserving weights multiplies the gradient's second moment.
+        explains, ``1 − (E z f)² / Var f``; the factor ``E f'² / Var f`` by which a
+        layer with variance-preserving weights multiplies the gradient's second moment;
+        and how much of the bent part is odd, from 0 to 1.
 
     Raises:
         AnswerError: if it is no function of an array, or gives something else than
@@ -294,7 +296,9 @@ def measure_bend(function: Any) -> Bend:
         raise AnswerError("the function is constant; it lets nothing through")
     straight = float(weight @ (_GRID * values)) ** 2
     slopes = float(between @ (np.diff(values) / step) ** 2)
-    return Bend(mean, variance, 1 - straight / variance, slopes / variance)
+    bent = max(variance - straight, 1e-12)
+    odd = (float(weight @ ((values - values[::-1]) / 2) ** 2) - straight) / bent
+    return Bend(mean, variance, bent / variance, slopes / variance, odd)
 
 
 _BEND = MeasuredTask(
@@ -331,11 +335,11 @@ _BEND = MeasuredTask(
             ),
         ),
         (
-            lambda bend: bend.growth > 1 + 1.9 * bend.share and bend.growth < 1.6,
+            lambda bend: bend.growth >= GROWTH and bend.odd > 0.5,
             lambda bend: (
                 f"the gradient grows by {bend.growth:.3f} per layer, not below "
-                f"{GROWTH}: this bend costs twice its share or more, as an odd one "
-                "does (tanh); which bend is even?"
+                f"{GROWTH}: your bend is odd, as that of tanh, and such a bend costs at "
+                "least twice its share; which one is even?"
             ),
         ),
         (
