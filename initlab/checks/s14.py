@@ -338,8 +338,8 @@ _BEND = MeasuredTask(
             lambda bend: bend.growth >= GROWTH and bend.odd > 0.5,
             lambda bend: (
                 f"the gradient grows by {bend.growth:.3f} per layer, not below "
-                f"{GROWTH}: your bend is odd, as that of tanh, and such a bend costs at "
-                "least twice its share; which one is even?"
+                f"{GROWTH}: your bend is odd, as that of tanh, and such a bend "
+                "costs at least twice its share; which one is even?"
             ),
         ),
         (
