@@ -213,6 +213,19 @@ def test_a_result_without_named_parts_is_shown_beside_the_right_one():
     )
 
 
+def test_a_wrong_array_is_told_its_worst_place():
+    task = core.FunctionTask(
+        name="s99.1",
+        title="double",
+        hints=("", ""),
+        reference=lambda x: 2 * x,
+        cases=[core.Case("a square", (np.arange(4.0).reshape(2, 2),))],
+    )
+    assert task.grade(lambda x: x**2).message == (
+        "for a square: the values are wrong, at [1, 1] 9 instead of 6"
+    )
+
+
 def test_a_task_without_a_grading_of_its_own_is_a_mistake_of_ours():
     with pytest.raises(NotImplementedError):
         core.Task(name="s99.1", title="", hints=("", "")).grade(1)

@@ -189,6 +189,14 @@ class FunctionTask(Task):
             triples = zip(self.parts, result, expected, strict=True)
             names = [n for n, got, right in triples if not agree(got, right, self.rtol)]
             return f"for {case.label}: the values of {' and '.join(names)} are wrong"
+        if np.ndim(expected):
+            got, right = (np.asarray(each, dtype=float) for each in (result, expected))
+            worst = np.unravel_index(np.argmax(np.abs(got - right)), right.shape)
+            place = ", ".join(map(str, worst))
+            return (
+                f"for {case.label}: the values are wrong, at [{place}] "
+                f"{describe(got[worst])} instead of {describe(right[worst])}"
+            )
         return (
             f"for {case.label}: your function gives {describe(result)} instead of "
             f"{describe(expected)}"
