@@ -63,6 +63,15 @@ def test_a_wrong_answer_is_told_its_own_mistake(task, case):
     assert words in verdict.message
 
 
+def test_every_chapter_of_slides_and_essay_has_exercises():
+    chapters = {p.stem for p in (ROOT / "notebooks").glob("[sq]*.ipynb")}
+    assert {p.stem for p in (ROOT / "solutions").glob("*.ipynb")} == chapters
+    names = {chapter.partition("-")[0] for chapter in chapters}
+    assert names == set(checks._set_names())
+    if CHOSEN == [""]:
+        assert len(TASKS) >= 90
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_each_task_has_a_right_answer_and_three_different_wrong_ones(name):
     for task in SETS[name].TASKS:
