@@ -285,13 +285,16 @@ _SHIFT = MeasuredTask(
         "The growth per layer is E f'² / Var f for f(x) = relu(gamma x + beta). With "
         "beta = 0 half is on, and the variance is much less than a half.",
         "Only beta/gamma counts. The larger it is, the more of the ReLU is its "
-        "straight part, and the nearer the growth is to 1. Try 1.",
+        "straight part, and the nearer the growth is to 1. Try 1.1.",
     ),
     measure=_read_pair,
     diagnoses=(
         (
-            lambda found: np.any(found.on == 0),
-            "no unit is on: with so negative a beta nothing passes the ReLU",
+            lambda found: np.any(found.on < 0.05),
+            lambda found: (
+                f"the ReLU is on in {100 * found.on.min():.1f} % of all cases only: "
+                "with so negative a beta next to nothing passes"
+            ),
         ),
         (
             lambda found: np.any(found.variance < 10 * _EPSILON),

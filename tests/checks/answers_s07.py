@@ -46,6 +46,27 @@ def slipped(slip):
     return draw
 
 
+def permutation(rng, shape, gain):
+    """Choose one input for each unit, with a sign."""
+    square = np.eye(max(shape))[rng.permutation(max(shape))]
+    square = square * rng.choice((-gain, gain), size=max(shape))
+    return square[: shape[0], : shape[1]]
+
+
+def one_basis(rng, shape, gain):
+    """Use one orthogonal matrix for ever, with new signs."""
+    q = polar(np.random.default_rng(6), (max(shape), min(shape)), gain)
+    q = q * rng.choice((-1, 1), size=min(shape))
+    return q if shape == q.shape else q.T
+
+
+def half_mended(rng, shape, gain):
+    """Take the signs back in square kernels only."""
+    q, r = np.linalg.qr(rng.normal(size=(max(shape), min(shape))))
+    q = gain * (q * np.sign(np.diag(r)) if shape[0] == shape[1] else q)
+    return q if shape == q.shape else q.T
+
+
 def kernel_of(*taps, mix=None, scale=1.0):
     """Let output channel k stand in the k-th of the ``taps``."""
     if mix is None:
@@ -97,6 +118,9 @@ WRONG = {
         (slipped("squared"), "the square of the gain"),
         (slipped("root"), "the root of the gain"),
         (slipped("signs"), "take them back with those of R's diagonal"),
+        (permutation, "orthogonal, but not uniform"),
+        (one_basis, "orthogonal, but not uniform"),
+        (half_mended, "take them back with those of R's diagonal"),
         (lambda rng, shape, gain: np.full(shape, np.nan), "not every number is finite"),
         (lambda rng, shape, gain: "q", "draw gives 'q'"),
         (2.0, "the function draw itself is asked for"),
