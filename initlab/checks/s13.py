@@ -63,7 +63,6 @@ def start_losses(
 _RARE = np.array(SHARES)
 _STARTS = start_losses()
 STARTS = tuple(_STARTS)
-LOSSES = tuple(_STARTS)
 """The names of the four losses of the first task."""
 _MEANT = {
     "zero": "equal logits give each class the same probability, whatever the shares",
