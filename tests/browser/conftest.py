@@ -27,13 +27,22 @@ def pages() -> list[str]:
     )
 
 
+def looked_at() -> list[str]:
+    """Return the pages that are opened in the browser.
+
+    An exercise is its solution without some cells, so its solution is enough.
+    """
+    return [page for page in pages() if not page.startswith("exercises/")]
+
+
 def holding(text: str) -> list[str]:
-    return [page for page in pages() if text in (BOOK / page).read_text("utf-8")]
+    return [page for page in looked_at() if text in (BOOK / page).read_text("utf-8")]
 
 
 # What a test asks for by the name of its argument: all pages, or those with something.
 SELECTIONS = {
     "address": pages,
+    "looked_at_page": looked_at,
     "explorer_page": lambda: holding('class="initlab-explorer"'),
     "maths_page": lambda: holding('class="math'),
 }

@@ -42,12 +42,12 @@ def from_npm():
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_axe_finds_no_serious_violation(from_npm, visit, address, view):
+def test_axe_finds_no_serious_violation(from_npm, visit, looked_at_page, view):
     look, options = VIEWS[view]
-    page = visit(address, **look)
+    page = visit(looked_at_page, **look)
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
-    exclude = [] if address in WHOLE else ALIKE
+    exclude = [] if looked_at_page in WHOLE else ALIKE
     grave = [
         f"{rule['id']} ({rule['impact']}): {rule['help']}\n" + "\n".join(rule["places"])
         for rule in page.evaluate(RUN_AXE, [exclude, options])

@@ -45,8 +45,8 @@ def shown(explorer):
 
 
 @pytest.mark.parametrize("view", ["desktop", "phone", "dark"])
-def test_the_page_stands_alone_and_fits(visit, address, view):
-    page = visit(address, **VIEWS[view])
+def test_the_page_stands_alone_and_fits(visit, looked_at_page, view):
+    page = visit(looked_at_page, **VIEWS[view])
     page.wait_for_load_state("load")
     assert page.outside == []
     assert page.errors == []
@@ -177,8 +177,8 @@ def brightness(colour):
     return 0.3 * red + 0.59 * green + 0.11 * blue
 
 
-def test_every_figure_has_a_text_for_those_who_do_not_see_it(visit, address):
-    page = visit(address)
+def test_every_figure_has_a_text_for_those_who_do_not_see_it(visit, looked_at_page):
+    page = visit(looked_at_page)
     for picture in page.query_selector_all(".cell_output img"):
         alt = picture.get_attribute("alt") or ""
         assert len(alt) > 20, f"{picture.get_attribute('src')} has the alt text {alt!r}"
