@@ -226,6 +226,21 @@ def test_a_wrong_array_is_told_its_worst_place():
     )
 
 
+def test_a_check_that_can_make_nothing_of_an_answer_says_so():
+    task = core.MeasuredTask(
+        name="s99.1",
+        title="invert",
+        hints=("", ""),
+        measure=lambda answer: 1 / answer,
+        diagnoses=(),
+    )
+    assert task.grade(2).kind == core.CORRECT
+    assert task.grade(0) == core.Verdict(
+        core.WRONG,
+        "the check can make nothing of 0 (ZeroDivisionError: division by zero)",
+    )
+
+
 def test_a_task_without_a_grading_of_its_own_is_a_mistake_of_ours():
     with pytest.raises(NotImplementedError):
         core.Task(name="s99.1", title="", hints=("", "")).grade(1)

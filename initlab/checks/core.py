@@ -77,6 +77,12 @@ class Task:
             return Verdict(NOT_ATTEMPTED, "your function does not return anything yet")
         except AnswerError as error:
             message = str(error)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # Some answer that no check has thought of; students never see a traceback.
+            message = (
+                f"the check can make nothing of {describe(answer)} "
+                f"({type(error).__name__}: {error})"
+            )
         return Verdict(WRONG, message) if message else Verdict(CORRECT)
 
     def mistake(self, answer: Any) -> str | None:

@@ -483,8 +483,7 @@ def _signs(network: Network) -> dict[str, float]:
     return {
         "loss": loss,
         "logits": sizes[-1],
-        "behind": max(b / a for a, b in zip(sizes, sizes[1:-1], strict=False)),
-        "last": sizes[-2] / sizes[0],
+        "last": sizes[-2] / max(sizes[0], 1e-300),
         "weakest": min(asked),
         "strongest": max(asked),
         "dead": max(float(np.mean(h.max(axis=0) == 0)) for h in outputs),
@@ -643,6 +642,7 @@ def _check_rules(old: Network, new: Any) -> Network:
     return new
 
 
+@np.errstate(all="ignore")  # a repair may scale beyond all bounds
 def _repaired(answer: Any) -> dict[str, float] | None:
     """Return the worst loss of three repaired networks and what is left in them."""
     ends, signs = [], []

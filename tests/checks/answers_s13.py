@@ -159,6 +159,16 @@ def other_labels(network):
     return network._replace(y=np.roll(network.y, 1, axis=0))
 
 
+def beyond_bounds(factor):
+    """Repair all, and then scale the kernels until squares under- or overflow."""
+
+    def scaled(network):
+        new = repair()(network)
+        return new._replace(kernels=[factor * kernel for kernel in new.kernels])
+
+    return scaled
+
+
 RIGHT = {
     "s13.1": [
         starts(),
@@ -219,6 +229,8 @@ WRONG = {
         ({"P": "healthy"}, "the dict's keys are the patients"),
     ],
     "s13.4": [
+        (beyond_bounds(1e-250), "what holds them down?"),
+        (beyond_bounds(1e200), "such layers explode"),
         (lambda network: network, "the columns of x are still in different units"),
         (repair(columns=False), "the columns of x are still in different units"),
         (repair(biases=False, kernels=False), "what holds them down?"),
