@@ -8,11 +8,12 @@ name, so that whatever was replaced here means its original where it is graded.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import linecache
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import CodeType
 from typing import IO, Any
@@ -39,6 +40,7 @@ class Recorder:
         self._cloudpickle = cloudpickle
         self._folder = folder
         self._home = os.getcwd() + os.sep
+        self._known = frozenset(sys.modules)
         self._originals = Originals(foreign=False)
         self._replaced: set[str] = set()
 
@@ -63,10 +65,6 @@ class Recorder:
             )
 
     def _write(self, task: str, header: dict[str, Any], *answer: Any) -> None:
-        for module in list(sys.modules.values()):  # a helper.py that it wrote
-            if str(getattr(module, "__file__", "")).startswith(self._home):
-                self._cloudpickle.register_pickle_by_value(module)
-
         def write(file: IO[bytes]) -> None:
             file.write(json.dumps(header).encode() + b"\n")
             for value in answer:
@@ -74,7 +72,25 @@ class Recorder:
                 pickler.dump(value)
                 file.write(json.dumps(_sources(pickler.files)).encode())
 
-        _replace_file(self._folder / task, write)
+        with self._own_modules_by_value():
+            _replace_file(self._folder / task, write)
+
+    @contextlib.contextmanager
+    def _own_modules_by_value(self) -> Iterator[None]:
+        """Let a helper.py that the notebook wrote beside itself go with the answer."""
+        own = [
+            module
+            for name, module in list(sys.modules.items())
+            if name not in self._known
+            and str(getattr(module, "__file__", "")).startswith(self._home)
+        ]
+        for module in own:
+            self._cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:  # others in this process pickle too
+            for module in own:
+                self._cloudpickle.unregister_pickle_by_value(module)
 
 
 class _Bounded:
