@@ -64,6 +64,15 @@ def he(fan_in, fan_out, z, seed):
 
 lab.check("s03.1", he)"""
 
+DRAW = """\
+def draw(rng):
+    # BEGIN SOLUTION
+    return rng.normal(size=2)
+    # END SOLUTION
+
+
+lab.check("s03.2", draw)"""
+
 
 def notebook(tmp_path, *sources) -> Path:
     path = tmp_path / "s03-x.ipynb"
@@ -73,15 +82,16 @@ def notebook(tmp_path, *sources) -> Path:
 
 
 def test_each_slip_is_made(tmp_path):
-    path = notebook(tmp_path, "import numpy as np\nunused = slow()", CELL)
-    (answer,) = mutants.answers_of(path)
+    path = notebook(tmp_path, "import numpy as np\nunused = slow()", CELL, DRAW)
+    answer, draw = mutants.answers_of(path)
     assert ast.unparse(answer.setup) == "import numpy as np", "slow() is not needed"
-    lines = {line for _, line, _ in mutants.mutants(answer)}
+    lines = {line for a in (answer, draw) for _, line, _ in mutants.mutants(a)}
     for line in (
         "std = np.sqrt(2 / fan_out)",
         "std = 2 / fan_in",
         "std = np.sqrt(1 / fan_in)",
         "rng = np.random.default_rng(0)",
+        "return np.random.default_rng(0).normal(size=2)",
         "h = np.maximum(h, 0)",
     ):
         assert line in lines
