@@ -54,6 +54,8 @@ def _become(
 ) -> None:
     """Turn the forked process into the command, within its limits."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Under nohup it would be ignored, and no cell could be interrupted.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
