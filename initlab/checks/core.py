@@ -267,8 +267,13 @@ def blank_entries(answer: Any) -> str:
     return ", ".join(name for name, value in entries if is_blank(value))
 
 
-def call(function: Any, arguments: tuple[Any, ...], label: str = "") -> Any:
+def call(
+    function: Any, arguments: tuple[Any, ...], label: str = "", copied: bool = True
+) -> Any:
     """Call the student's ``function`` on copies of ``arguments`` and return its result.
+
+    What must not be copied goes with ``copied=False``: the copy of a generator would
+    draw the same numbers each time, and what is asked of a copy nobody counts.
 
     Raises:
         AnswerError: if it is no function, if it raises (the message has the type of
@@ -284,7 +289,7 @@ def call(function: Any, arguments: tuple[Any, ...], label: str = "") -> Any:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            given = copy.deepcopy(arguments)
+            given = copy.deepcopy(arguments) if copied else arguments
             return limited(lambda: function(*given), SECONDS)
     except TimeUp as error:
         raise AnswerError(
@@ -296,6 +301,38 @@ def call(function: Any, arguments: tuple[Any, ...], label: str = "") -> Any:
             f"your function raises {type(error).__name__}{where}: {error}"
             f"{_line_of(error)}"
         ) from None
+
+
+def answered(
+    function: Any,
+    arguments: tuple[Any, ...],
+    asked: Any,
+    parts: Sequence[str] = (),
+    label: str = "",
+    copied: bool = True,
+) -> Any:
+    """Call the student's ``function``; return what it gives as arrays of numbers.
+
+    Args:
+        function: the student's.
+        arguments: what it is called with.
+        asked: an array, or a tuple or list of arrays, of the shapes that are asked for.
+        parts: the names of the results, if there are several.
+        label: names the arguments to the student.
+        copied: whether the arguments may be copied, see `call`.
+
+    Raises:
+        Unanswered: if the result is blank.
+        AnswerError: as `call`, or if the result is of another kind or shape.
+    """
+    result = call(function, arguments, label, copied)
+    if is_blank(result):
+        raise Unanswered
+    if wrong := misfit(result, asked, parts):
+        raise AnswerError(f"for {label}: {wrong}" if label else wrong)
+    if isinstance(asked, list | tuple):
+        return tuple(np.asarray(part, dtype=float) for part in result)
+    return np.asarray(result, dtype=float)
 
 
 _OURS = os.path.dirname(__file__)

@@ -14,16 +14,12 @@ from typing import Any
 import numpy as np
 
 from initlab.checks.core import (
-    AnswerError,
     Case,
     FunctionTask,
     MeasuredTask,
     Task,
-    Unanswered,
     ValueTask,
-    call,
-    is_blank,
-    misfit,
+    answered,
 )
 
 TITLE = "q2 · What goes wrong"
@@ -336,13 +332,8 @@ def condition(kernels: Any, x: Any, scales: Any, biases: Any) -> dict[str, float
 
 
 def _asked(start: Any, kernels: Any, x: Any) -> Start:
-    found = call(start, (kernels, x))
-    if is_blank(found):
-        raise Unanswered
     asked = (np.zeros(DEPTH), np.zeros((DEPTH, WIDTH)))
-    if wrong := misfit(found, asked, ("scales", "biases")):
-        raise AnswerError(wrong)
-    return tuple(np.asarray(part, dtype=float) for part in found)
+    return answered(start, (kernels, x), asked, ("scales", "biases"))
 
 
 def _worst(start: Any) -> dict[str, float]:

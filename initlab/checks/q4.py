@@ -19,12 +19,10 @@ from initlab.checks.core import (
     FunctionTask,
     MeasuredTask,
     Task,
-    Unanswered,
     ValueTask,
     agree,
-    call,
+    answered,
     describe,
-    is_blank,
     misfit,
     name_std,
     twins,
@@ -299,13 +297,9 @@ Branch = tuple[np.ndarray, np.ndarray]
 
 
 def _drawn(branch: Any, seed: int) -> Branch:
-    found = call(branch, (_N, _M, np.random.default_rng([4, seed])))
-    if is_blank(found):
-        raise Unanswered
+    arguments = (_N, _M, np.random.default_rng([4, seed]))
     asked = (np.zeros((_N, _M)), np.zeros((_M, _N)))
-    if wrong := misfit(found, asked, ("w1", "w2")):
-        raise AnswerError(wrong)
-    return tuple(np.asarray(part, dtype=float) for part in found)
+    return answered(branch, arguments, asked, ("w1", "w2"))
 
 
 def _output(x: Any, w1: Any, w2: Any) -> np.ndarray:

@@ -12,16 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from initlab.checks.core import (
-    AnswerError,
     Case,
     FunctionTask,
     MeasuredTask,
     Task,
-    Unanswered,
     ValueTask,
-    call,
-    describe,
-    is_blank,
+    answered,
 )
 
 TITLE = "q5 · Random distributions"
@@ -249,31 +245,7 @@ def try_out(draw: Any) -> Drawn:
 
 
 def _kernel(draw: Any, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    # Not through `call` with the generator as an argument: a copy would draw the same
-    # numbers each time.
-    kernel = call(lambda: draw(rng, shape), ())
-    if is_blank(kernel):
-        raise Unanswered
-    try:
-        kernel = np.asarray(kernel, dtype=float)
-    except (TypeError, ValueError):
-        raise AnswerError(
-            f"draw gives {describe(kernel)}, an array of shape {shape} is asked for"
-        ) from None
-    if kernel.shape != shape or not np.isfinite(kernel).all():
-        raise AnswerError(
-            f"draw gives {describe(kernel)}, an array of finite numbers of shape "
-            f"{shape} is asked for"
-        )
-    return kernel
-
-
-def _measure(answer: Any) -> Drawn:
-    if not callable(answer):
-        raise AnswerError(
-            f"you gave {describe(answer)}, the function draw itself is asked for"
-        )
-    return try_out(answer)
+    return answered(draw, (rng, shape), np.zeros(shape), copied=False)
 
 
 _SPARSE = MeasuredTask(
@@ -286,7 +258,7 @@ _SPARSE = MeasuredTask(
         "v = np.sqrt(2 / (n * p)); rng.choice([-v, 0, v], p=[p/2, 1 − p, p/2], "
         "size=shape) with p = 1/8. Let each sign be a coin of its own.",
     ),
-    measure=_measure,
+    measure=try_out,
     diagnoses=(
         (
             lambda drawn: drawn.same,

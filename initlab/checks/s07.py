@@ -16,11 +16,9 @@ from initlab.checks.core import (
     AnswerError,
     MeasuredTask,
     Task,
-    Unanswered,
     ValueTask,
-    call,
+    answered,
     describe,
-    is_blank,
 )
 
 TITLE = "s07 · Orthogonal initialization"
@@ -88,30 +86,20 @@ _GAIN = 1.7
 
 
 def _kernel(draw: Any, rng: np.random.Generator, shape: Any, gain: float) -> np.ndarray:
-    # Not through `call` with the generator as an argument: a copy would draw the same
-    # numbers each time.
-    kernel = call(lambda: draw(rng, shape, gain), (), f"shape {shape}")
-    if is_blank(kernel):
-        raise Unanswered
+    asked, label = np.zeros(shape), f"shape {shape}"
     try:
-        kernel = np.asarray(kernel, dtype=float)
-    except (TypeError, ValueError):
-        raise AnswerError(f"for shape {shape} draw gives {describe(kernel)}") from None
-    if kernel.shape != shape:
-        cause = ""
-        if kernel.shape == (min(shape),) * 2:
-            cause = " (the Q of a wide matrix is square: take the QR of its transpose)"
-        raise AnswerError(f"for shape {shape} draw gives {describe(kernel)}{cause}")
-    if not np.isfinite(kernel).all():
-        raise AnswerError(f"for shape {shape} not every number is finite")
-    return kernel
+        return answered(draw, (rng, shape, gain), asked, label=label, copied=False)
+    except AnswerError as error:
+        small = (min(shape),) * 2
+        if shape != small and f"this is an array of shape {small}" in str(error):
+            raise AnswerError(
+                f"{error} (the Q of a wide matrix is square: take the QR of its "
+                "transpose)"
+            ) from None
+        raise
 
 
 def _measure_draws(draw: Any) -> Draws:
-    if not callable(draw):
-        raise AnswerError(
-            f"you gave {describe(draw)}, the function draw itself is asked for"
-        )
     rng = np.random.default_rng(1)
     twice = [_kernel(draw, rng, (6, 6), 1.0) for _ in range(2)]
     values = [

@@ -273,8 +273,7 @@ def _try(decide: Any, numbers: range) -> _Trial:
     right, rates, seeds, shared = [], [], [], []
     for number in numbers:
         world = World(number)
-        # Not as an argument of `call`: it would get a copy, whose runs nobody counts.
-        answer = call(lambda world=world: decide(world.run), ())
+        answer = call(decide, (world.run,), copied=False)
         if is_blank(answer):
             raise Unanswered
         if isinstance(answer, bool) or answer not in (0, 1):
@@ -290,10 +289,6 @@ def _try(decide: Any, numbers: range) -> _Trial:
 
 
 def _measure(answer: Any) -> _Trial:
-    if not callable(answer):
-        raise AnswerError(
-            f"you gave {describe(answer)}, the function decide itself is asked for"
-        )
     return _try(answer, range(1000, 1000 + _WORLDS))
 
 

@@ -18,11 +18,8 @@ from initlab.checks.core import (
     FunctionTask,
     MeasuredTask,
     Task,
-    Unanswered,
     ValueTask,
-    call,
-    describe,
-    is_blank,
+    answered,
 )
 
 TITLE = "s14 · Beyond one formula"
@@ -271,22 +268,7 @@ def measure_bend(function: Any) -> Bend:
         AnswerError: if it is no function of an array, or gives something else than
             as many finite numbers.
     """
-    values = call(function, (_GRID,), "z from -9 to 9")
-    if is_blank(values):
-        raise Unanswered
-    try:
-        values = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise AnswerError(
-            f"for an array z the function gives {describe(values)}, asked for is an "
-            "array of the same shape"
-        ) from None
-    if values.shape != _GRID.shape:
-        raise AnswerError(
-            f"for z of shape {_GRID.shape} the function gives {describe(values)}"
-        )
-    if not np.isfinite(values).all():
-        raise AnswerError("not every value between z = -9 and z = 9 is finite")
+    values = answered(function, (_GRID,), _GRID, label="an array z from -9 to 9")
     step = _GRID[1] - _GRID[0]
     weight = np.exp(-(_GRID**2) / 2) / math.sqrt(2 * math.pi) * step
     between = (weight[1:] + weight[:-1]) / 2

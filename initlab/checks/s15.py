@@ -14,16 +14,12 @@ from typing import Any
 import numpy as np
 
 from initlab.checks.core import (
-    AnswerError,
     Case,
     FunctionTask,
     MeasuredTask,
     Task,
-    Unanswered,
     ValueTask,
-    call,
-    describe,
-    is_blank,
+    answered,
 )
 
 TITLE = "s15 · The papers"
@@ -298,23 +294,7 @@ def _selu(z: np.ndarray) -> np.ndarray:
 
 def _at(f: Any, z: np.ndarray) -> np.ndarray:
     """Return the student's ``f(z)`` as an array of the shape of ``z``."""
-    result = call(f, (z,), "an array of numbers")
-    if is_blank(result):
-        raise Unanswered
-    try:
-        values = np.asarray(result, dtype=float)
-    except (TypeError, ValueError):
-        raise AnswerError(
-            f"f takes and returns an array, it returned {describe(result)}"
-        ) from None
-    if values.shape != z.shape:
-        raise AnswerError(
-            f"for an array of shape {z.shape} f returns {describe(values)}: apply it "
-            "to every number"
-        )
-    if not np.isfinite(values).all():
-        raise AnswerError("f is not finite everywhere between -15 and 20")
-    return values
+    return answered(f, (z,), z, label="an array of numbers from -15 to 20")
 
 
 def _normalizer(f: Any) -> dict[str, Any]:

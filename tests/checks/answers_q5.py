@@ -122,7 +122,7 @@ WRONG = {
         (coins(variance=1.0), "the ReLU's ½ is missing"),
         (coins(variance=16), "the variance of a weight, zeros included, is 1"),
         (coins(share=1 / 40), "the rms changes by a factor of up to"),
-        (lambda rng, shape: 3.0, "draw gives 3, an array of finite numbers"),
-        (0.5, "the function draw itself is asked for"),
+        (lambda rng, shape: 3.0, "an array of shape (64, 64) is asked for, this is 3"),
+        (0.5, "the function itself is asked for"),
     ],
 }

@@ -113,7 +113,10 @@ WRONG = {
         (slipped("seed"), "one shared seed"),
         (slipped("normal"), "the singular values are not equal"),
         (slipped("square"), "the Q of a wide matrix is square"),
-        (slipped("turned"), "for shape (4, 10) draw gives an array of shape (10, 4)"),
+        (
+            slipped("turned"),
+            "for shape (4, 10): an array of shape (4, 10) is asked for",
+        ),
         (slipped("gain"), "every singular value is 1: multiply"),
         (slipped("squared"), "the square of the gain"),
         (slipped("root"), "the root of the gain"),
@@ -121,9 +124,12 @@ WRONG = {
         (permutation, "orthogonal, but not uniform"),
         (one_basis, "orthogonal, but not uniform"),
         (half_mended, "take them back with those of R's diagonal"),
-        (lambda rng, shape, gain: np.full(shape, np.nan), "not every number is finite"),
-        (lambda rng, shape, gain: "q", "draw gives 'q'"),
-        (2.0, "the function draw itself is asked for"),
+        (
+            lambda rng, shape, gain: np.full(shape, np.nan),
+            "not every number in this one is finite",
+        ),
+        (lambda rng, shape, gain: "q", "is asked for, this is 'q'"),
+        (2.0, "the function itself is asked for"),
     ],
     "s07.3": [
         (1.0, "both have the same luck here"),

@@ -107,6 +107,6 @@ WRONG = {
         (too_many, "the budget of 56 runs is used up"),
         (lambda run: run(0, 4, 0), "start is 0 or 1 and rate 0 to 3, got 0 and 4"),
         (lambda run: "the first", "decide returns 'the first'"),
-        (1, "the function decide itself is asked for"),
+        (1, "the function itself is asked for"),
     ],
 }

@@ -124,8 +124,8 @@ WRONG = {
         (normal(lambda z: np.tanh(2.8 * z)), "your bend is odd, as that of tanh"),
         (np.sign, "your bend is odd"),
         (lambda z: 0 * z, "the function is constant"),
-        (lambda z: z[:5], "the function gives an array of shape (5,)"),
-        (lambda z: 1 / (z - z), "not every value between"),
-        (lambda z: "bent", "the function gives 'bent'"),
+        (lambda z: z[:5], "is asked for, this is an array of shape (5,)"),
+        (lambda z: 1 / (z - z), "not every number in this one is finite"),
+        (lambda z: "bent", "is asked for, this is 'bent'"),
     ],
 }
