@@ -82,17 +82,24 @@ PAIR = ["glorot_normal", "he_normal"]
 
 
 @pytest.mark.parametrize(
-    ("build", "data", "chosen"),
+    ("build", "data", "chosen", "batch_size"),
     [
-        (convolutional, images, "graph"),
-        (residual, images, "xla"),
-        (gated, words, "xla"),
+        (convolutional, images, "graph", 16),
+        (residual, images, "xla", 16),
+        # XLA compiles gates for many seconds for each size of batch: as few as can be.
+        (gated, words, "xla", 21),
     ],
 )
 @pytest.mark.parametrize("optimizer", ["adam", keras.optimizers.SGD(momentum=0.9)])
-def test_every_engine_gives_the_race_of_model_fit(build, data, chosen, optimizer):
+def test_every_engine_gives_the_race_of_model_fit(
+    build, data, chosen, batch_size, optimizer
+):
     x, y = data()
-    settings = SETTINGS | {"optimizer": optimizer, "test_data": (x[:20], y[:20])}
+    settings = SETTINGS | {
+        "optimizer": optimizer,
+        "batch_size": batch_size,
+        "test_data": (x[:21], y[:21]),
+    }
     expected = race(build, (x, y), PAIR, engine="keras", **settings)
     mine = race(build, (x, y), PAIR, **settings)
     assert mine.settings["engine"] == chosen
@@ -100,7 +107,7 @@ def test_every_engine_gives_the_race_of_model_fit(build, data, chosen, optimizer
         np.testing.assert_allclose(
             getattr(mine, metric), getattr(expected, metric), rtol=2e-4, err_msg=metric,
             # Rounding may move one sample of the smallest part over the border.
-            atol=1 / 20 if "accuracy" in metric else 0,
+            atol=1 / 21 if "accuracy" in metric else 0,
         )  # fmt: skip
     for ours, theirs in zip(mine.final_weights, expected.final_weights, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-4)

@@ -89,18 +89,18 @@ def mutants(answer: Answer) -> Iterator[tuple[str, str, ast.Module]]:
     Only what stands between the solution's markers is changed.
     """
     places = [
-        index
+        (index, node)
         for index, node in enumerate(ast.walk(answer.cell))
         if getattr(node, "lineno", 0) in answer.lines
     ]
     seen = {ast.unparse(answer.cell)}
-    for index in places:
+    for index, original in places:
         for slip, change in SLIPS.items():
+            if change(original) is None:
+                continue
             tree = copy.deepcopy(answer.cell)
             node = list(ast.walk(tree))[index]
             new = change(node)
-            if new is None:
-                continue
             line = node.lineno
             tree = _Replace(node, new).visit(tree)
             text = ast.unparse(ast.fix_missing_locations(tree))
