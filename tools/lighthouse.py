@@ -105,6 +105,7 @@ def audit(url: str, form: str, categories: Sequence[str] = CATEGORIES) -> dict:
     command = [str(LIGHTHOUSE), url, "--output=json", "--quiet"]
     command += [f"--only-categories={','.join(categories)}", f"--chrome-flags={_FLAGS}"]
     command += ["--preset=desktop"] if form == "desktop" else []
+    command += ["--disable-full-page-screenshot"]  # no score depends on it
     environment = os.environ | {"CHROME_PATH": browser, "CI": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BOOK = ROOT / "_build" / "html"
+HEIGHT = 800  # of the window, in pixels
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
@@ -93,17 +94,23 @@ def visit(chromium):
 
     The page gets two more attributes: `errors`, what its scripts threw, and `outside`,
     what it asked for that is not in the book. The page that was asked for last is given
-    again, as the last test left it.
+    again, as the last test left it, in a window of the width that is asked for now;
+    ``fresh`` loads it anew.
     """
     opened = {}
 
-    def open_page(address, *, width=1280, theme="light", scripts=True, still=False):
-        wanted = address, width, theme, scripts, still
-        if wanted not in opened:
+    def open_page(
+        address, *, width=1280, theme="light", scripts=True, still=False, fresh=False
+    ):
+        wanted = address, theme, scripts, still
+        if fresh or wanted not in opened:
             while opened:
                 opened.popitem()[1].context.close()
-            opened[wanted] = load(chromium, *wanted)
-        return opened[wanted]
+            opened[wanted] = load(chromium, address, width, theme, scripts, still)
+        page = opened[wanted]
+        if page.viewport_size["width"] != width:
+            page.set_viewport_size({"width": width, "height": HEIGHT})
+        return page
 
     yield open_page
     for page in opened.values():
@@ -116,7 +123,7 @@ def load(chromium, address, width, theme, scripts, still):
     Formulas wait for a reader who moves; ``still`` leaves them waiting.
     """
     context = chromium.new_context(
-        viewport={"width": width, "height": 800},
+        viewport={"width": width, "height": HEIGHT},
         color_scheme=theme,
         java_script_enabled=scripts,
         offline=True,
