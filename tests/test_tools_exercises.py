@@ -30,7 +30,7 @@ def root(y):
 
 lab.check("s99.1", answer)"""
     cells = [
-        v4.new_markdown_cell("# Exercises", id="title"),
+        v4.new_markdown_cell("# Solutions: a chapter\n\n# Solutions: x", id="title"),
         v4.new_code_cell(
             "try:\n    import initlab\nexcept ImportError:\n    %pip install x",
             id="setup",
@@ -58,6 +58,7 @@ def root(tmp_path) -> Path:
 def test_an_exercise_is_its_solution_without_what_is_to_be_found():
     made = make_exercises.exercise(solution())
     assert [cell.id for cell in made.cells] == ["title", "setup", "task"]
+    assert made.cells[0].source == "# Exercises: a chapter\n\n# Solutions: x"
     task = made.cells[2]
     assert task.source == (
         'x = 3\nanswer = ...\n\n\ndef root(y):\n    ...\n\n\nlab.check("s99.1", answer)'

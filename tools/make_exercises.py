@@ -9,7 +9,8 @@ name. In a solution, a code cell marks what a student is to find ::
     # END SOLUTION
 
 and the exercise has the text after the colon in its place, or ``...`` if there is none.
-A cell tagged ``solution`` is left out as a whole.
+A cell tagged ``solution`` is left out as a whole, and the title ``# Solutions: ...``
+becomes ``# Exercises: ...``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ SOLUTION_TAG = "solution"
 
 BEGIN = re.compile(r"(?P<indent> *)# BEGIN SOLUTION(?:: (?P<placeholder>.*\S))?\s*")
 END = re.compile(r"(?P<indent> *)# END SOLUTION\s*")
+TITLE = re.compile(r"\A# Solutions(?=: )")
 ALMOST_A_MARKER = re.compile(r"\b(begin|end)[ _-]*solution\b", re.IGNORECASE)
 
 
@@ -127,6 +129,8 @@ def exercise(solution: NotebookNode) -> NotebookNode:
                 raise NotebookError(f"{name}: {error}") from error
             cell.outputs, cell.execution_count = [], None
             blocks += cell.source != original.source
+        else:
+            cell.source = TITLE.sub("# Exercises", original.source)
         made.cells.append(cell)
     if not blocks:
         raise NotebookError("no code cell has a BEGIN SOLUTION: nothing to solve")

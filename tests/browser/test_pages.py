@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import BOOK, ROOT, holding
+from conftest import BOOK, ROOT, holding, pages
 
 from tools import lighthouse
 
@@ -294,6 +294,16 @@ def test_pages_tell_search_engines_and_previews_what_they_are(address):
         assert re.search(rf'<meta property="og:{name}" content="[^"]+"', head), name
     picture = re.search(r'og:image" content="https://[^"]+?/(_images/[^"]+)"', head)
     assert (BOOK / picture[1]).is_file()
+
+
+def test_no_two_pages_have_one_title():
+    titles = {}
+    for address in set(pages()) - {"index.html"}:  # it leads on to another
+        html = (BOOK / address).read_text(encoding="utf-8")
+        titles.setdefault(re.search(r"<title>(.*?)</title>", html)[1], []).append(
+            address
+        )
+    assert [each for each in titles.values() if len(each) > 1] == []
 
 
 def test_the_site_map_lists_every_page():
