@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx_sitemap import is_excluded
 
 LENGTH = 160  # what search engines show
 FALLBACK = (
@@ -36,7 +37,21 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", remember_description)
     # Before sphinxext.opengraph, which would take any text for a description.
     app.connect("html-page-context", give_description, priority=100)
+    app.connect("build-finished", complete_site_map, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def complete_site_map(app: Sphinx, exception: Exception | None) -> None:
+    """List all pages: `sphinx_sitemap` forgets those that a build had not to renew."""
+    if exception is not None or app.builder.format != "html":
+        return
+    links = app.sitemap_links
+    listed = {(f"{name}.html", None) for name in app.env.found_docs}
+    while not links.empty():
+        listed.add(links.get())
+    for address, changed in sorted(listed, key=lambda link: link[0]):
+        if not is_excluded(address, app.config.sitemap_excludes):
+            links.put((address, changed))
 
 
 def pages_address(repository: str) -> str:
