@@ -13,7 +13,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export NO_COLOR ?= 1
 
 .PHONY: help book serve test lint drift unit notebooks book-notebooks unsolved strict-book browser
-.PHONY: coverage test-colab exercises execute benchmarks lighthouse record verify links repository lock clean
+.PHONY: test-colab exercises execute benchmarks lighthouse record verify links repository lock clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -47,14 +47,9 @@ lint: $(READY)
 drift: $(READY)
 	$(RUN) -m tools.make_exercises --check
 
-UNIT := tests --ignore tests/browser -n $(WORKERS) --dist worksteal
-
 unit: $(READY)
-	$(RUN) -m pytest $(UNIT)
-
-# Apart from `unit`, which it would make a quarter slower.
-coverage: $(READY)  ## run the tests of the code, and print what they leave out
-	$(RUN) -m pytest $(UNIT) --cov --cov-report=term
+	$(RUN) -m pytest tests --ignore tests/browser -n $(WORKERS) --dist worksteal \
+	  --cov --cov-report=term
 
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 300 \
   -n $(WORKERS) --dist loadscope notebooks solutions

@@ -1,10 +1,12 @@
 import importlib
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from docutils.core import publish_doctree
+from sphinx.cmd.build import build_main
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 page_meta = importlib.import_module("page_meta")
@@ -72,3 +74,30 @@ def test_a_description_cannot_break_out_of_its_tag():
     context = {"metatags": ""}
     page_meta.give_description(SimpleNamespace(env=env), "p", "", context)
     assert "&quot;&gt;&lt;script&gt;" in context["metatags"]
+
+
+CONFIGURATION = """
+import page_meta
+
+extensions = ["sphinx_sitemap"]
+html_baseurl = "https://a.github.io/b/"
+sitemap_url_scheme = "{link}"
+sitemap_excludes = ["search.html", "genindex.html", "hidden.html"]
+
+
+def setup(app):
+    app.connect("build-finished", page_meta.complete_site_map, priority=100)
+"""
+
+
+def test_the_site_map_lists_pages_that_a_second_build_had_not_to_renew(tmp_path):
+    (tmp_path / "conf.py").write_text(CONFIGURATION)
+    for name in ("index", "one", "two", "hidden"):
+        (tmp_path / f"{name}.rst").write_text(":orphan:\n\nTitle\n=====\n")
+    expected = [f"https://a.github.io/b/{n}.html" for n in ("index", "one", "two")]
+    for text in ("", "More.", "Still more."):
+        with (tmp_path / "one.rst").open("a") as page:
+            page.write(f"\n{text}\n")
+        assert build_main(["-q", str(tmp_path), str(tmp_path / "out")]) == 0
+        listed = (tmp_path / "out" / "sitemap.xml").read_text()
+        assert re.findall("<loc>([^<]+)</loc>", listed) == expected
