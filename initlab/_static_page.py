@@ -79,15 +79,28 @@ def svg_frame(draw: Callable[[], Figure]) -> str:
         "axes.facecolor": "none",
         "savefig.facecolor": "none",
         "legend.facecolor": "none",
+        # A title stands at the top of its axes; matplotlib would measure all tick
+        # labels to find out whether one is in its way, a sixth of a frame's time.
+        "axes.titley": 1.0,
         "svg.fonttype": "none",
         "svg.hashsalt": "initlab",
     }
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context(settings):
+        figure = draw()
+        _leave_empty_labels(figure)
         # `savefig` would draw the figure twice, first to find a layout.
-        FigureCanvasSVG(draw()).print_svg(buffer, metadata=nothing)
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=nothing)
     return _compact(buffer.getvalue())
+
+
+def _leave_empty_labels(figure: Figure) -> None:
+    """Do not look for places for labels without a text: that measures all ticks."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.label.get_text():
+                axis.set_label_coords(0.5, 0.5)
 
 
 def webp_frame(draw: Callable[[], Figure]) -> str:
