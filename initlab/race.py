@@ -171,6 +171,7 @@ def race(
             engine=engine,
             plan=plan,
             settings=settings,
+            built={(name, seeds[0]): model for name, model in models.items()},
         )
         total = len(seeds) * job.stages
         with race_setup.progress_bar(total, progress) as advance:

@@ -42,9 +42,15 @@ class Job:
     engine: str = "keras"
     plan: Plan | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    built: dict[tuple[str, int], Any] = field(default_factory=dict)
 
     def model(self, name: str, seed: int) -> Any:
-        """Build the model of one initializer and seed, the same one every time."""
+        """Build the model of one initializer and seed, the same one every time.
+
+        One that was ``built`` already, and that nobody has trained, is given once.
+        """
+        if (name, seed) in self.built:
+            return self.built.pop((name, seed))
         maker = InitializerMaker(name, seed, self.initializers[name])
         with seeded(seed):
             return race_setup.build_model(self.build, maker, self.input_shape)
@@ -64,8 +70,9 @@ class Job:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what another process must trace for itself."""
-        return {key: value for key, value in vars(self).items() if key != "graphs"}
+        """Leave out what another process must build and trace for itself."""
+        kept = {key: value for key, value in vars(self).items() if key != "graphs"}
+        return {**kept, "built": {}}
 
     def runs(self, pairs: Sequence[tuple[Any, float]]) -> Iterable[Any]:
         """Return the runs of a seed, all in one stack or one after the other."""

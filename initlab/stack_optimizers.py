@@ -24,27 +24,43 @@ def slots(name: str, options: Mapping[str, Any], weights: Sequence[Any]) -> list
     return [[tf.zeros_like(weight)] * count for weight in weights]
 
 
+def step_sizes(name: str, options: Mapping[str, Any], rates: Any, step: Any) -> Any:
+    """Return what all weights of a run have in common in one step, shape ``(runs,)``.
+
+    It is the learning rate, in Adam with the two corrections for the first steps.
+
+    Args:
+        name: "Adam" or "SGD".
+        options: Of the optimizer, see ``stack_plan``.
+        rates: The learning rates, ``(runs,)``.
+        step: Number of the step, counted from 1.
+    """
+    import tensorflow as tf
+
+    if name == "SGD":
+        return rates
+    power_1 = tf.pow(tf.constant(options["beta_1"], "float32"), step)
+    power_2 = tf.pow(tf.constant(options["beta_2"], "float32"), step)
+    return rates * tf.sqrt(1 - power_2) / (1 - power_1)
+
+
 def adam(
     options: Mapping[str, Any],
     weight: Any,
     gradient: Any,
     slot: Sequence[Any],
-    rate: Any,
-    step: Any,
+    size: Any,
 ) -> tuple[Any, list[Any]]:
     """Return the weight and its slots after one step, as ``keras.optimizers.Adam``."""
     import keras
     import tensorflow as tf
 
     momentum, velocity = slot
-    power_1 = tf.pow(tf.constant(options["beta_1"], "float32"), step)
-    power_2 = tf.pow(tf.constant(options["beta_2"], "float32"), step)
-    alpha = rate * tf.sqrt(1 - power_2) / (1 - power_1)
     momentum = _towards(momentum, gradient, options["beta_1"])
     # Keras squares the row of every token of the batch before it adds up those of the
     # same token: the sum of squares, not the square of the sum.
     velocity = _towards(velocity, keras.ops.square(gradient), options["beta_2"])
-    weight -= momentum * alpha / (tf.sqrt(velocity) + options["epsilon"])
+    weight -= momentum * size / (tf.sqrt(velocity) + options["epsilon"])
     return weight, [momentum, velocity]
 
 
@@ -53,13 +69,12 @@ def sgd(
     weight: Any,
     gradient: Any,
     slot: Sequence[Any],
-    rate: Any,
-    step: Any,
+    size: Any,
 ) -> tuple[Any, list[Any]]:
     """Return the weight and its slots after one step, as ``keras.optimizers.SGD``."""
     import tensorflow as tf
 
-    change = -tf.convert_to_tensor(gradient) * rate
+    change = -tf.convert_to_tensor(gradient) * size
     if not slot:
         return weight + change, []
     momentum = slot[0] * options["momentum"] + change

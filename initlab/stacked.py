@@ -112,14 +112,16 @@ class Program:
         gradients = tape.gradient(total, weights)
         step += 1
         name, options = self._plan.optimizer
+        sizes = stack_optimizers.step_sizes(name, dict(options), rates, step)
         update = functools.partial(stack_optimizers.RULES[name], dict(options))
+        # The runs are the axis before the units in a bias and in the first weight, and
+        # the one before that in every other kernel.
+        of_biases, of_kernels = sizes[:, None], sizes[:, None, None]
         new_weights, new_slots = [], []
         for weight, gradient, slot in zip(weights, gradients, slots, strict=True):
-            # A rate per run: the runs are the axis before the units in every weight.
-            rate = rates[:, None]
-            if weight.shape.rank == 3 and weight is not weights[0]:
-                rate = rates[:, None, None]
-            weight, slot = update(weight, gradient, slot, rate, step)
+            kernel = weight.shape.rank == 3 and weight is not weights[0]
+            size = of_kernels if kernel else of_biases
+            weight, slot = update(weight, gradient, slot, size)
             new_weights.append(weight)
             new_slots.append(slot)
         return (new_weights, new_slots, step), loss, accuracy

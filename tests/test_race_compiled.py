@@ -82,15 +82,15 @@ PAIR = ["glorot_normal", "he_normal"]
 
 
 @pytest.mark.parametrize(
-    ("build", "data", "chosen", "batch_size"),
+    ("build", "data", "chosen", "batch_size", "optimizer"),
     [
-        (convolutional, images, "graph", 16),
-        (residual, images, "xla", 16),
+        (convolutional, images, "graph", 16, "adam"),
+        (residual, images, "xla", 16, "adam"),
+        (residual, images, "xla", 16, keras.optimizers.SGD(momentum=0.9)),
         # XLA compiles gates for many seconds for each size of batch: as few as can be.
-        (gated, words, "xla", 21),
+        (gated, words, "xla", 21, "adam"),
     ],
 )
-@pytest.mark.parametrize("optimizer", ["adam", keras.optimizers.SGD(momentum=0.9)])
 def test_every_engine_gives_the_race_of_model_fit(
     build, data, chosen, batch_size, optimizer
 ):

@@ -96,8 +96,7 @@ def test_tensorflow_is_loaded_late_and_seeded_as_if_it_had_been_loaded_early():
     assert told == "(True, True) []"
     for second in (
         "",
-        "import tensorflow",
-        "import importlib.util; importlib.util.find_spec('keras')",
+        "import importlib.util; importlib.util.find_spec('keras'); import tensorflow",
     ):
         late, told = drawn(second=second)
         assert told == "(False, False) []", "loaded by nobody before it is imported"

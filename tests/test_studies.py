@@ -408,20 +408,26 @@ def recording_process(folder: Path, workers: int) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize(("workers", "killed_at"), [(0, (1, 4, 7)), (2, (5,))])
-def test_a_recording_that_is_killed_ends_as_if_it_had_not_been(
-    workers, killed_at, tmp_path
-):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for folder in (whole, killed):
+def test_a_recording_that_is_killed_ends_as_if_it_had_not_been(tmp_path):
+    whole = tmp_path / "whole"
+    (whole / "out").mkdir(parents=True)
+    assert recording_process(whole, 0).wait(300) == 0
+    expected = without_times(whole / "out" / "tiny.json")
+    for workers, killed_at in ((0, (1, 5)), (2, (5,))):
+        folder = tmp_path / str(workers)
         (folder / "out").mkdir(parents=True)
-    assert recording_process(whole, workers).wait(300) == 0
-    unfinished, finished = (
-        killed / "out" / f"tiny{e}" for e in (".partial.json", ".json")
-    )
+        kill_at(killed_at, folder, workers)
+        assert recording_process(folder, workers).wait(300) == 0
+        assert without_times(folder / "out" / "tiny.json") == expected
+        assert [e.name for e in (folder / "out").iterdir()] == ["tiny.json"]
+
+
+def kill_at(numbers: tuple[int, ...], folder: Path, workers: int) -> None:
+    """Record again and again; end each process when the file has so many parts."""
+    unfinished = folder / "out" / "tiny.partial.json"
     kills = 0
-    for parts in killed_at:
-        process = recording_process(killed, workers)
+    for parts in numbers:
+        process = recording_process(folder, workers)
         children: set[int] = set()
         while process.poll() is None and parts_in(unfinished) < parts:
             children |= descendants(process.pid)
@@ -431,12 +437,9 @@ def test_a_recording_that_is_killed_ends_as_if_it_had_not_been(
             kills += 1
         process.wait(60)
         wait_until_gone(children)
+        finished = folder / "out" / "tiny.json"
         assert not finished.exists() or process.returncode == 0
     assert kills >= 1
-    assert recording_process(killed, workers).wait(300) == 0
-    expected = without_times(whole / "out" / "tiny.json")
-    assert without_times(finished) == expected
-    assert [each.name for each in finished.parent.iterdir()] == ["tiny.json"]
 
 
 def parts_in(unfinished: Path) -> int:
