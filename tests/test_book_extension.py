@@ -166,3 +166,11 @@ def test_of_a_module_only_the_first_paragraph_is_for_readers():
         "For whom.",
     ]
     assert typeset("What it is.", "module") == ["What it is."]
+
+
+@pytest.mark.parametrize(("processors", "parallel"), [(1, 1), (2, 3), (None, 1)])
+def test_pages_are_written_by_all_processors(processors, parallel, monkeypatch):
+    monkeypatch.setattr(book_extension.os, "cpu_count", lambda: processors)
+    app = SimpleNamespace(parallel=1)
+    book_extension.write_with_all_processors(app, None)
+    assert app.parallel == parallel

@@ -238,12 +238,13 @@ def test_equal_states_are_stored_once():
 
 
 def test_two_hundred_states_of_two_panels_fit_the_budget():
+    figure, axes = plt.subplots(2, 1, figsize=(5, 4.6))
+    lines = [each.plot(range(30))[0] for each in axes]
+    plt.setp(axes, ylim=(0, 60))
+
     def panels(a, b):
-        figure, axes = plt.subplots(2, 1, figsize=(5, 4.6))
-        for k, each in enumerate(axes):
-            values = [a * i**0.5 + b * (k + 1) for i in range(30)]
-            each.plot(values)
-            each.set_ylim(0, 60)
+        for k, each in enumerate(lines):
+            each.set_ydata([a * i**0.5 + b * (k + 1) for i in range(30)])
         return figure
 
     explorer = lab.explore(

@@ -8,6 +8,7 @@
 4. Only real notebooks keep a launch button.
 5. Text outputs that are sentences, such as claims, wrap; tables scroll.
 6. The reference is made of the docstrings, in which `$…$` is mathematics.
+7. Pages are written by several processes at a time.
 
 Each in a module of its own: the map of the chapters (`book_map`), links to the glossary
 (`glossary_links`), what search engines learn (`page_meta`), and the last hand on every
@@ -67,6 +68,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", mark_sentences)
     app.connect("autodoc-process-docstring", typeset)
     app.connect("html-page-context", keep_launch_buttons_on_notebooks, priority=100)
+    app.connect("env-updated", write_with_all_processors)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -233,3 +235,13 @@ def typeset(
     # A formula may go over two lines, which a role must not.
     text = _MATHS.sub(lambda m: f":math:`{' '.join(m[1].split())}`", text)
     lines[:] = text.split("\n")
+
+
+# 7: speed
+
+
+def write_with_all_processors(app: Sphinx, _: Any) -> None:
+    """Set after the reading, which not all extensions of Jupyter Book allow it for."""
+    processors = os.cpu_count() or 1
+    if processors > 1:
+        app.parallel = processors + 1  # Sphinx counts the process that hands out pages

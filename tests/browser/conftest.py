@@ -19,6 +19,20 @@ FLAGS = (
 ).split()
 
 
+# What the button in the page's header does, at once and not by and by.
+CHANGE_COLOURS = """
+async (theme) => {
+  const style = document.head.appendChild(document.createElement("style"));
+  style.textContent = "* { transition: none !important }";
+  for (const name of ["theme", "mode"]) {
+    localStorage.setItem(name, theme);
+    document.documentElement.dataset[name] = theme;
+  }
+  await new Promise(requestAnimationFrame);
+}
+"""
+
+
 def pages() -> list[str]:
     """Return all pages but the one for lost visitors, which needs a web address."""
     found = {str(path.relative_to(BOOK)) for path in BOOK.rglob("*.html")}
@@ -94,15 +108,15 @@ def visit(chromium):
 
     The page gets two more attributes: `errors`, what its scripts threw, and `outside`,
     what it asked for that is not in the book. The page that was asked for last is given
-    again, as the last test left it, in a window of the width that is asked for now;
-    ``fresh`` loads it anew.
+    again, as the last test left it, with the width and the colours that are asked for
+    now; ``fresh`` loads it anew.
     """
     opened = {}
 
     def open_page(
         address, *, width=1280, theme="light", scripts=True, still=False, fresh=False
     ):
-        wanted = address, theme, scripts, still
+        wanted = address, scripts, still
         if fresh or wanted not in opened:
             while opened:
                 opened.popitem()[1].context.close()
@@ -110,6 +124,10 @@ def visit(chromium):
         page = opened[wanted]
         if page.viewport_size["width"] != width:
             page.set_viewport_size({"width": width, "height": HEIGHT})
+        if page.theme != theme:
+            page.emulate_media(color_scheme=theme)
+            page.evaluate(CHANGE_COLOURS, theme)
+            page.theme = theme
         return page
 
     yield open_page
@@ -129,7 +147,7 @@ def load(chromium, address, width, theme, scripts, still):
         offline=True,
     )
     page = context.new_page()
-    page.errors, page.outside = [], []
+    page.errors, page.outside, page.theme = [], [], theme
     page.on("pageerror", lambda error: page.errors.append(error.message))
 
     def watch(request):

@@ -101,6 +101,31 @@ def test_a_narrowed_page_is_the_page_that_a_phone_loads(visit, page):
     assert places[0] == places[1]
 
 
+COLOURS = """
+() => [...document.querySelectorAll("body *")].map((each) => {
+  const { color, backgroundColor, borderTopColor, fill, display } =
+    getComputedStyle(each);
+  return [each.tagName, color, backgroundColor, borderTopColor, fill, display].join();
+})
+"""
+
+
+# Why the tests of the dark may change the colours of a page that is loaded already.
+@pytest.mark.parametrize(
+    "page", ["book/index.html", "notebooks/s06-he-kaiming.html", "book/claims.html"]
+)
+def test_a_darkened_page_is_the_page_that_loads_dark(visit, page):
+    seen = {}
+    for start in ("dark", "light"):
+        visit(page, theme=start, fresh=True)
+        loaded = visit(page, theme="dark")
+        wait_for_formulas(loaded)
+        seen[start] = loaded.evaluate(COLOURS)
+    assert len(seen["dark"]) > 100
+    assert seen["dark"] == seen["light"]
+    assert loaded.evaluate(COLOURS) != visit(page).evaluate(COLOURS)
+
+
 # In the dark only colours differ, and a test of their own looks at those.
 @pytest.mark.parametrize("view", ["desktop", "phone"])
 def test_the_maths_is_set(visit, maths_page, view):
