@@ -82,22 +82,23 @@ PAIR = ["glorot_normal", "he_normal"]
 
 
 @pytest.mark.parametrize(
-    ("build", "data", "chosen", "batch_size", "optimizer"),
+    ("build", "data", "chosen", "batch_size", "rates", "optimizer"),
     [
-        (convolutional, images, "graph", 16, "adam"),
-        (residual, images, "xla", 16, "adam"),
-        (residual, images, "xla", 16, keras.optimizers.SGD(momentum=0.9)),
+        (convolutional, images, "graph", 16, (0.001,), "adam"),
+        (residual, images, "xla", 16, (0.0003, 0.001), "adam"),
+        (residual, images, "xla", 16, (0.001,), keras.optimizers.SGD(momentum=0.9)),
         # XLA compiles gates for many seconds for each size of batch: as few as can be.
-        (gated, words, "xla", 21, "adam"),
+        (gated, words, "xla", 21, (0.001,), "adam"),
     ],
 )
 def test_every_engine_gives_the_race_of_model_fit(
-    build, data, chosen, batch_size, optimizer
+    build, data, chosen, batch_size, rates, optimizer
 ):
     x, y = data()
     settings = SETTINGS | {
         "optimizer": optimizer,
         "batch_size": batch_size,
+        "learning_rates": rates,
         "test_data": (x[:21], y[:21]),
     }
     expected = race(build, (x, y), PAIR, engine="keras", **settings)
