@@ -63,7 +63,8 @@ book-notebooks: $(READY)
 	  $(NBVAL)
 
 unsolved: $(READY)
-	$(RUN) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 300 \
+	$(RUN) -m pytest -p tools.keep_outputs --keep-outputs \
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout 300 \
 	  -n $(WORKERS) --dist loadscope exercises
 
 strict-book: $(READY)

@@ -32,16 +32,25 @@ def cache_folder(app: Sphinx) -> Path:
     return Path(app.config.nb_execution_cache_path or default)
 
 
+def reader(path: Path) -> str:
+    """Return which of jupyter-cache's readers reads a page; "" if it has no code."""
+    if path.suffix == ".ipynb":
+        return "nbformat"
+    has_code = "\n```{code-cell}" in path.read_text(encoding="utf-8")
+    return "myst_nb_md" if path.suffix == ".md" and has_code else ""
+
+
 def execute_ahead(app: Sphinx, env: Any, docnames: Sequence[str]) -> None:
     """Fill the cache with those pages that are notebooks, before Sphinx reads them."""
     if app.config.nb_execution_mode != "cache":
         return
-    paths = [Path(env.doc2path(name)) for name in docnames]
-    notebooks = [path for path in paths if path.suffix == ".ipynb"]
+    readers = {str(path): reader(Path(path)) for path in map(env.doc2path, docnames)}
+    notebooks = [path for path, name in readers.items() if name]
     cache = get_cache(cache_folder(app))
     for path in notebooks:
-        cache.add_nb_to_project(str(path))
-    records = cache.list_unexecuted([str(path) for path in notebooks])
+        how = {"type": "plugin", "name": readers[path]}
+        cache.add_nb_to_project(path, read_data=how)
+    records = cache.list_unexecuted(notebooks)
     at_once = min(MOST_AT_ONCE, os.cpu_count() or 1, len(records))
     if at_once < 2:
         return  # Sphinx can do that itself
