@@ -50,6 +50,7 @@ def two_levels() -> list[layers.Layer]:
     ]
 
 
+@pytest.mark.no_cover  # slow under it; the race of readers reaches the same lines
 @pytest.mark.parametrize(
     ("kind", "levels", "optimizer"),
     [

@@ -292,6 +292,7 @@ def statistics(draws):
     }
 
 
+@pytest.mark.no_cover  # slow under it; single draws reach the same lines
 @pytest.mark.parametrize("name", [*RANDOM, "scaling(3, fan_avg)"])
 def test_two_hundred_draws_agree_with_those_of_keras(name):
     scheme = ALL[name]
