@@ -114,7 +114,7 @@ class _Waiting(MetaPathFinder):
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Collect no garbage for a while: an import makes none, and TensorFlow's is big.
+    """Collect no garbage for a while: an import makes little, and TensorFlow's is big.
 
     Python would look through all of its objects again and again, which takes a fifth of
     the import's time.
