@@ -241,7 +241,7 @@ def typeset(
 
 
 def write_with_all_processors(app: Sphinx, _: Any) -> None:
-    """Write in parallel; some extensions of Jupyter Book do not allow it for reading."""
+    """Write in parallel; not all extensions of Jupyter Book allow it for reading."""
     processors = os.cpu_count() or 1
     if processors > 1:
         app.parallel = processors + 1  # Sphinx counts the process that hands out pages

@@ -59,7 +59,7 @@ def test_axe_finds_no_serious_violation(from_npm, visit, looked_at_page, view):
 def test_lighthouse_gives_high_scores(from_npm, chromium, page, form):
     """All but performance, which a shared machine cannot promise.
 
-    Accessibility, best practices and SEO depend little on the form, so that each page is
+    Accessibility, best practices and SEO depend little on the form, so each page is
     tried in one; `make lighthouse` prints all scores of both pages in both forms.
     """
     path = lighthouse.LANDING
