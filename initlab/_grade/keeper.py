@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -37,7 +36,8 @@ def main(arguments: Sequence[str]) -> None:
     for pipe in pipes.split():
         os.close(int(pipe))  # so that the other side sees when the command has gone
     _say(f"pid {child}")
-    lifeline = threading.Thread(target=_end_with_stdin, args=(child,), daemon=True)
+    over = threading.Event()
+    lifeline = threading.Thread(target=_end_with_stdin, args=(child, over), daemon=True)
     lifeline.start()
     while True:
         try:
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str]) -> None:
             break
         if pid == child:
             _say(f"exit {os.waitstatus_to_exitcode(status)}")
+    over.set()
     lifeline.join()
 
 
@@ -81,19 +82,19 @@ def limit(memory: int, files: int) -> None:
             continue
 
 
-def _end_with_stdin(child: int) -> None:
+def _end_with_stdin(child: int, over: threading.Event) -> None:
     while os.read(0, 1):
         pass
-    for _ in range(200):
-        below = descendants(os.getpid()) or []
-        for pid in below if sys.platform == "linux" else [child]:
+    # Until the system itself knows of no child: a look at /proc can miss a process
+    # that is born while its parent dies.
+    while not over.is_set():
+        below = descendants(os.getpid()) if sys.platform == "linux" else [child]
+        for pid in below:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        if not below:
-            return
-        time.sleep(0.02)
+        over.wait(0.02)
 
 
 def descendants(ancestor: int) -> list[int]:
