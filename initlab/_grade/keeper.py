@@ -9,6 +9,7 @@ because the grader was killed, it kills everything below it and ends.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -55,6 +56,7 @@ def _become(
 ) -> None:
     """Turn the forked process into the command, within its limits."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.setpgid(0, 0)  # a group without the keeper, to be killed at once
     # Under nohup it would be ignored, and no cell could be interrupted.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -86,34 +88,38 @@ def _end_with_stdin(child: int, over: threading.Event) -> None:
     while os.read(0, 1):
         pass
     # Until the system itself knows of no child: a look at /proc can miss a process
-    # that is born while its parent dies.
+    # that is born while its parent dies. A whole group dies at once.
+    mine = os.getpgrp()
     while not over.is_set():
-        below = descendants(os.getpid()) if sys.platform == "linux" else [child]
+        linux = sys.platform == "linux"
+        below = descendants(os.getpid()) if linux else {child: child}
+        for group in {*below.values()} - {mine}:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
         for pid in below:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         over.wait(0.02)
 
 
-def descendants(ancestor: int) -> list[int]:
-    """Return the running processes below one, from Linux's /proc."""
+def descendants(ancestor: int) -> dict[int, int]:
+    """Return the running processes below one, and the group of each, from /proc."""
     parents: dict[int, int] = {}
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+    groups: dict[int, int] = {}
+    for name in os.listdir("/proc"):
         if name.isdigit():
             try:
                 with open(f"/proc/{name}/stat", "rb") as file:
                     # The name in brackets may hold anything, brackets too.
-                    state, parent = file.read().rpartition(b")")[2].split()[:2]
+                    fields = file.read().rpartition(b")")[2].split()
             except OSError:  # it has ended meanwhile
                 continue
-            if state != b"Z":
-                parents[int(name)] = int(parent)
+            if fields[0] != b"Z":
+                parents[int(name)], groups[int(name)] = int(fields[1]), int(fields[2])
     found = [ancestor]
     for known in found:
         found += [pid for pid, parent in parents.items() if parent == known]
-    return found[1:]
+    return {pid: groups[pid] for pid in found[1:]}
 
 
 def _prctl(option: int, value: int) -> None:
