@@ -30,10 +30,10 @@ CHOOSE_TEXTS = """
     }
     return [color, fontSize, fontWeight, opacity, textShadow, behind].join();
   };
+  // Of a single character axe gives no opinion.
   const hasText = (each) => [...each.childNodes].some(
-    (child) => child.nodeType === Node.TEXT_NODE && child.data.trim());
+    (child) => child.nodeType === Node.TEXT_NODE && child.data.trim().length > 1);
   for (const each of document.querySelectorAll("body *")) {
-    each.removeAttribute("data-contrast");
     if (!hasText(each) && !each.matches("input, select, textarea")) continue;
     if (!each.checkVisibility()) continue;
     const key = look(each);
@@ -47,13 +47,16 @@ CHOOSE_TEXTS = """
 # the whole page: to leave something out, axe compares every element with every one that
 # is left out, which takes three times as long.
 RUN_AXE = """
-async (options) => (await axe.run(
-  document, { resultTypes: ["violations"], ...options }))
-  .violations.map(({ id, impact, help, nodes }) => ({
+async (options) => {
+  const found = await axe.run(document, { resultTypes: ["violations"], ...options });
+  for (const each of document.querySelectorAll("[data-contrast]"))
+    each.removeAttribute("data-contrast");
+  return found.violations.map(({ id, impact, help, nodes }) => ({
     id, impact, help,
     places: nodes.slice(0, 3).map(
       ({ html, failureSummary }) => `${html.slice(0, 200)} ${failureSummary}`),
-  }))
+  }));
+}
 """
 
 
