@@ -318,15 +318,34 @@ def _numbers(nested: Any) -> np.ndarray:
 
 
 def write(file: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON with one line per innermost list, all of it or nothing."""
+    """Write JSON with one line per innermost list, all of it or nothing.
+
+    What a process left that was killed while it wrote this file is removed.
+    """
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     text = re.sub(r"\[[^\[\]{}]*\]", _on_one_line, text)
+    for left in file.parent.glob(f"{file.name}.*.tmp"):
+        pid = left.suffixes[-2][1:]
+        if pid.isdigit() and not _is_running(int(pid)):
+            left.unlink(missing_ok=True)
     scratch = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
         scratch.write_text(text + "\n", encoding="utf-8")
         os.replace(scratch, file)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    """Tell whether a process lives; yes, where a system does not let one ask."""
+    if os.name == "posix":
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # it is somebody else's
+            return True
+    return True
 
 
 def _on_one_line(innermost_list: re.Match[str]) -> str:

@@ -387,59 +387,60 @@ def test_the_machine_is_described_wherever_it_can_be(monkeypatch):
 
 # ------------------------------------------------------- workers, and their deaths
 
-# A study in a file of its own, as workers and a process that is killed need it.
+# A study in a file of its own, as workers and a process that is killed need it. It is
+# killed while it writes the file with so many parts, before that takes the old one's
+# place.
 SCRIPT = """
-    import sys
+    import json, os, signal, sys
     sys.path[:0] = {paths!r}
     import test_studies
     from initlab import studies
     study = test_studies.TINY
     studies._STUDIES["tiny"] = lambda: study
+    replace = os.replace
+
+    def replace_or_die(new, old):
+        with open(new, encoding="utf-8") as file:
+            if len(json.load(file).get("parts", ())) == {killed_at}:
+                os.kill(os.getpid(), signal.SIGKILL)
+        replace(new, old)
+
     if __name__ == "__main__":
+        os.replace = replace_or_die
         studies.record("tiny", out={folder!r}, workers={workers}, seeds=6)
 """
 
 
-def recording_process(folder: Path, workers: int) -> subprocess.Popen:
+def recording_process(
+    folder: Path, workers: int, killed_at: int | None = None
+) -> subprocess.Popen:
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-    script = folder / f"record_{workers}.py"
-    text = SCRIPT.format(paths=paths, folder=str(folder / "out"), workers=workers)
-    script.write_text(textwrap.dedent(text), encoding="utf-8")
+    script = folder / "record.py"
+    words = {"paths": paths, "folder": str(folder / "out"), "workers": workers}
+    text = textwrap.dedent(SCRIPT).format(**words, killed_at=killed_at)
+    script.write_text(text, encoding="utf-8")
     return subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
 
 
 def test_a_recording_that_is_killed_ends_as_if_it_had_not_been(tmp_path):
-    whole = tmp_path / "whole"
-    (whole / "out").mkdir(parents=True)
+    whole, folder = tmp_path / "whole", tmp_path / "killed"
+    for each in (whole, folder):
+        (each / "out").mkdir(parents=True)
     assert recording_process(whole, 0).wait(300) == 0
-    expected = without_times(whole / "out" / "tiny.json")
-    for workers, killed_at in ((0, (1, 5)), (2, (5,))):
-        folder = tmp_path / str(workers)
-        (folder / "out").mkdir(parents=True)
-        kill_at(killed_at, folder, workers)
-        assert recording_process(folder, workers).wait(300) == 0
-        assert without_times(folder / "out" / "tiny.json") == expected
-        assert [e.name for e in (folder / "out").iterdir()] == ["tiny.json"]
-
-
-def kill_at(numbers: tuple[int, ...], folder: Path, workers: int) -> None:
-    """Record again and again; end each process when the file has so many parts."""
-    unfinished = folder / "out" / "tiny.partial.json"
-    kills = 0
-    for parts in numbers:
-        process = recording_process(folder, workers)
+    for killed_at, workers in ((2, 0), (6, 2)):
+        process = recording_process(folder, workers, killed_at)
         children: set[int] = set()
-        while process.poll() is None and parts_in(unfinished) < parts:
+        while process.poll() is None:
             children |= descendants(process.pid)
-            time.sleep(0.005)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        process.wait(60)
+            time.sleep(0.05)
+        assert process.returncode == -signal.SIGKILL
+        assert bool(children) == bool(workers)
         wait_until_gone(children)
-        finished = folder / "out" / "tiny.json"
-        assert not finished.exists() or process.returncode == 0
-    assert kills >= 1
+        assert parts_in(folder / "out" / "tiny.partial.json") == killed_at - 1
+    assert recording_process(folder, 0).wait(300) == 0
+    expected = without_times(whole / "out" / "tiny.json")
+    assert without_times(folder / "out" / "tiny.json") == expected
+    assert [e.name for e in (folder / "out").iterdir()] == ["tiny.json"]
 
 
 def parts_in(unfinished: Path) -> int:
@@ -469,7 +470,7 @@ def wait_until_gone(pids: set[int]) -> None:
 def test_a_worker_that_dies_is_said_and_costs_only_its_part(
     tiny, tmp_path, monkeypatch
 ):
-    whole = record(tmp_path / "whole", workers=2)
+    whole = record(tmp_path / "whole")
 
     def fatal(initializer, data):
         os._exit(9) if initializer.name == "zeros" else None
