@@ -7,8 +7,9 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-# Two notebooks at a time on two cores: a second thread for small matrices only waits.
+# Two notebooks at a time on two cores: a second thread of either one only waits.
 export OPENBLAS_NUM_THREADS ?= 1
+export TF_NUM_INTRAOP_THREADS ?= 1
 # Colours and progress bars in logs help nobody.
 export NO_COLOR ?= 1
 
