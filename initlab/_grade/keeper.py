@@ -89,16 +89,15 @@ def _end_with_stdin(child: int, over: threading.Event) -> None:
         pass
     # Until the system itself knows of no child: a look at /proc can miss a process
     # that is born while its parent dies. A whole group dies at once.
-    mine = os.getpgrp()
+    linux, mine = sys.platform == "linux", os.getpgrp()
     while not over.is_set():
-        linux = sys.platform == "linux"
         below = descendants(os.getpid()) if linux else {child: child}
-        for group in {*below.values()} - {mine}:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
-        for pid in below:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for pid, group in below.items():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if group == mine:  # it has not yet a group of its own
+                    os.kill(pid, signal.SIGKILL)
+                else:
+                    os.killpg(group, signal.SIGKILL)
         over.wait(0.02)
 
 
