@@ -1,4 +1,6 @@
 import base64
+import contextlib
+import gc
 import html
 import importlib
 import json
@@ -136,6 +138,23 @@ def test_a_function_that_returns_no_figure_is_named():
     explorer = lab.explore(alt="x", a=lab.slider([1, 2]))(lambda a: a)
     with pytest.raises(TypeError, match="must return a matplotlib Figure, got int"):
         explorer.html()
+
+
+def test_garbage_is_looked_for_among_new_objects_only_while_the_states_are_drawn():
+    frozen = []
+
+    def draw(n):
+        frozen.append(gc.get_freeze_count() > 0)
+        if n == 3:
+            raise ZeroDivisionError
+        return plt.figure()
+
+    for values in ([1, 2], [1, 3]):
+        explorer = lab.explore(alt="Nothing.", n=lab.slider(values))(draw)
+        with contextlib.suppress(ZeroDivisionError):
+            explorer.html()
+    assert all(frozen)
+    assert gc.get_freeze_count() == 0
 
 
 def test_too_large_an_explorer_is_refused_with_its_size():
