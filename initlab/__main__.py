@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from initlab import runtime
+
 _ILL, _FAILED, _INTERRUPTED = 1, 2, 130
 
 
@@ -261,7 +263,8 @@ def _samples(path: Path) -> tuple[Any, Any]:
 def _model(path: Path) -> Any:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    import keras
+    with runtime.no_garbage_collection():
+        import keras
 
     # Registers the initializers with which a model of this laboratory may be saved.
     from initlab import keras_initializer  # noqa: F401

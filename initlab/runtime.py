@@ -102,7 +102,7 @@ class _Waiting(MetaPathFinder):
 
             # Loading it draws numbers too, some of them for names of its own.
             states = random.getstate(), np.random.get_state()  # noqa: NPY002
-            with warnings.catch_warnings(), _no_garbage_collection():
+            with warnings.catch_warnings(), no_garbage_collection():
                 warnings.simplefilter("ignore")
                 run(module)
             _seed_tensorflow(self.seed)
@@ -113,7 +113,7 @@ class _Waiting(MetaPathFinder):
 
 
 @contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Collect no garbage for a while: an import makes little, and TensorFlow's is big.
 
     Python would look through all of its objects again and again, which takes a fifth of
