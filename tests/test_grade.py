@@ -402,8 +402,11 @@ def _patching(value, slope):
     return {"b2"}, {"b2"}
 
 
+_ASKED = threading.Event()  # set when the worker has looked, however long that took
+
+
 def _threading(value, slope):
-    threading.Thread(target=time.sleep, args=(0.5,), daemon=True).start()
+    threading.Thread(target=_ASKED.wait, daemon=True).start()
     return {"b2"}, {"b2"}
 
 
@@ -427,7 +430,9 @@ def test_an_answer_that_fights_back_is_named(
     monkeypatch.setattr(core, "agree", core.agree)  # and put it back
     record = tmp_path / "s03.3"
     record.write_bytes(b"{}\n" + pickle.dumps(answer) + b"{}")
+    _ASKED.clear()
     found = worker.grade("s03.3", record)
+    _ASKED.set()
     assert found[0] == kind and message in found[1] and found[2] is clean
 
 
