@@ -44,6 +44,15 @@ def xla_pays(model: Any) -> bool:
     )
 
 
+def may_draw(model: Any) -> bool:
+    """Tell whether random numbers may be drawn while a model is trained.
+
+    Dropout and noise draw them; what Keras cannot describe in full might.
+    """
+    unknown = structure(model).startswith(_UNIQUE)
+    return unknown or any(map(_draws, model._flatten_layers()))
+
+
 class Graphs:
     """Trains one run after the other; keeps what is traced for all seeds of a race.
 

@@ -9,6 +9,7 @@ Keras's own step (``compiled``). Same batches, same numbers as ``model.fit``.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +28,8 @@ from initlab.stack_plan import NotStackable, Plan, make_plan
 
 __all__ = ["InitializerMaker", "Race", "epoch_order", "race"]
 
+# What may be held in memory before it is needed: 20 MB of weights, and Keras's objects.
+_NUMBERS_AHEAD, _MODELS_AHEAD = 5_000_000, 100
 ENGINES = ("auto", "stacked", "xla", "graph", "keras")
 
 
@@ -153,6 +156,7 @@ def race(
             )
             test = test[0], labels
         engine, plan = _choose_engine(engine, job, models)
+        keras_loss = isinstance(loss, str) or type(loss).__module__.startswith("keras.")
         settings = {
             "epochs": epochs,
             "batch_size": batch_size,
@@ -170,9 +174,12 @@ def race(
             test=test,
             engine=engine,
             plan=plan,
+            draws=not keras_loss or any(map(compiled.may_draw, models.values())),
             settings=settings,
             built={(name, seeds[0]): model for name, model in models.items()},
         )
+        if parallel is None:
+            _build_ahead(job, seeds, models)
         total = len(seeds) * job.stages
         with race_setup.progress_bar(total, progress) as advance:
             races = race_parallel.race_all_seeds(job, seeds, parallel, advance)
@@ -194,6 +201,22 @@ def _choose_engine(
                 ) from None
         wanted = "xla" if all(map(compiled.xla_pays, models.values())) else "graph"
     return wanted, None
+
+
+def _build_ahead(job: Job, seeds: Sequence[int], models: Mapping[str, Any]) -> None:
+    """Build the small models of all seeds before one is trained.
+
+    Building sets TensorFlow's seed, which empties its cache of graphs: between two
+    seeds it would cost as much as an epoch. A stack compiles its own, and training that
+    draws random numbers sets the seed again.
+    """
+    numbers = sum(model.count_params() for model in models.values()) * len(seeds)
+    small = numbers <= _NUMBERS_AHEAD and len(models) * len(seeds) <= _MODELS_AHEAD
+    if job.engine not in ("graph", "xla") or job.draws or not small:
+        return
+    for name, seed in itertools.product(models, seeds):
+        if (name, seed) not in job.built:
+            job.built[name, seed] = job.model(name, seed)
 
 
 def _plan(job: Job, models: Mapping[str, Any]) -> Plan:

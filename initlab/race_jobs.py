@@ -6,6 +6,7 @@ of one of them and returns them as a ``Race``. Nothing here depends on another s
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ class Job:
     """What the runs of all seeds have in common: all that a worker is sent.
 
     ``engine`` is "stacked" (then there is a ``plan``), "xla", "graph" or "keras".
+    ``draws`` says whether training may draw random numbers.
     """
 
     build: Callable[[InitializerMaker], Any]
@@ -41,6 +43,7 @@ class Job:
     test: tuple[np.ndarray, np.ndarray] | None = None
     engine: str = "keras"
     plan: Plan | None = None
+    draws: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
     built: dict[tuple[str, int], Any] = field(default_factory=dict)
 
@@ -91,8 +94,8 @@ def race_one_seed(job: Job, seed: int, advance: Callable[[], Any]) -> Race:
     pairs = [(model, rate) for model in models.values() for rate in job.learning_rates]
     starts = [model.get_weights() for model, _ in pairs] if job.keep_weights else []
     parts, ends = [], []
-    # Once for all runs: setting TensorFlow's seed empties its cache of graphs.
-    with seeded(seed):
+    # Once for all runs, or never: it empties TensorFlow's cache of graphs.
+    with seeded(seed) if job.draws else contextlib.nullcontext():
         for runs in job.runs(pairs):
             parts.append(_train(job, runs, seed, advance))
             ends.append(runs.weights() if job.keep_weights else [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -144,6 +146,35 @@ def test_models_that_differ_in_their_numbers_are_traced_once(monkeypatch):
     assert len(made) == 1  # for 2 initializers, 2 rates and 2 seeds
 
 
+@pytest.mark.parametrize("build", [residual, convolutional])  # without and with chance
+def test_models_built_ahead_run_the_same_race(build, monkeypatch):
+    order = []
+
+    def watched(initializer):
+        order.append(initializer.seed)
+        return build(initializer)
+
+    original = race_jobs.race_one_seed
+    monkeypatch.setattr(
+        "initlab.race_parallel.race_one_seed",
+        lambda job, seed, advance: (
+            order.append("train") or original(job, seed, advance)
+        ),
+    )
+    ahead = race(watched, images(), PAIR, engine="graph", **SETTINGS)
+    if build is residual:
+        assert order == [0, 0, 1, 1, "train", "train"]
+    else:
+        assert order == [0, 0, "train", "train", 1, 1]
+    monkeypatch.setattr(sys.modules["initlab.race"], "_MODELS_AHEAD", 0)
+    in_turn = race(build, images(), PAIR, engine="graph", **SETTINGS)
+    for metric in METRICS:
+        values = [getattr(each, metric) for each in (ahead, in_turn)]
+        np.testing.assert_array_equal(*values, err_msg=metric)
+    for ours, theirs in zip(ahead.final_weights, in_turn.final_weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("engine", ["graph", "xla"])
 def test_models_of_different_structure_are_not_mixed_up(engine):
     def build(initializer):
@@ -245,6 +276,21 @@ def test_a_model_of_ones_own_is_trained_at_each_rate_from_its_start():
 )
 def test_xla_is_for_models_without_convolution_chance_or_code_of_ones_own(model, pays):
     assert compiled.xla_pays(model) is pays
+
+
+@pytest.mark.parametrize(
+    ("member", "draws"),
+    [
+        (layers.Dense(3), False),
+        (layers.Dropout(0.1), True),
+        (layers.GaussianNoise(0.1), True),
+        (layers.Lambda(abs), True),
+        (layers.Dense(3, abs_twice), True),
+        (Own(), True),
+    ],
+)
+def test_chance_is_ruled_out_only_where_keras_describes_the_model(member, draws):
+    assert compiled.may_draw(chain(member)) is draws
 
 
 def test_a_job_is_sent_without_its_graphs():
