@@ -156,7 +156,6 @@ def race(
             )
             test = test[0], labels
         engine, plan = _choose_engine(engine, job, models)
-        keras_loss = isinstance(loss, str) or type(loss).__module__.startswith("keras.")
         settings = {
             "epochs": epochs,
             "batch_size": batch_size,
@@ -174,7 +173,7 @@ def race(
             test=test,
             engine=engine,
             plan=plan,
-            draws=not keras_loss or any(map(compiled.may_draw, models.values())),
+            draws=engine not in ("graph", "xla") or _may_draw(job, models),
             settings=settings,
             built={(name, seeds[0]): model for name, model in models.items()},
         )
@@ -203,16 +202,25 @@ def _choose_engine(
     return wanted, None
 
 
+def _may_draw(job: Job, models: Mapping[str, Any]) -> bool:
+    """Tell whether training may draw random numbers: what is not Keras's own might."""
+    modules = [job.optimizer["module"] or ""]
+    if not isinstance(job.loss, str):
+        modules.append(type(job.loss).__module__)
+    foreign = not all(each.startswith("keras.") for each in modules)
+    return foreign or any(map(compiled.may_draw, models.values()))
+
+
 def _build_ahead(job: Job, seeds: Sequence[int], models: Mapping[str, Any]) -> None:
     """Build the small models of all seeds before one is trained.
 
     Building sets TensorFlow's seed, which empties its cache of graphs: between two
-    seeds it would cost as much as an epoch. A stack compiles its own, and training that
-    draws random numbers sets the seed again.
+    seeds it would cost as much as an epoch. Training that draws random numbers sets it
+    in any case.
     """
     numbers = sum(model.count_params() for model in models.values()) * len(seeds)
     small = numbers <= _NUMBERS_AHEAD and len(models) * len(seeds) <= _MODELS_AHEAD
-    if job.engine not in ("graph", "xla") or job.draws or not small:
+    if job.draws or not small:
         return
     for name, seed in itertools.product(models, seeds):
         if (name, seed) not in job.built:

@@ -25,7 +25,7 @@ class Job:
     """What the runs of all seeds have in common: all that a worker is sent.
 
     ``engine`` is "stacked" (then there is a ``plan``), "xla", "graph" or "keras".
-    ``draws`` says whether training may draw random numbers.
+    ``draws`` is false only if training is known to draw no random numbers.
     """
 
     build: Callable[[InitializerMaker], Any]

@@ -293,6 +293,33 @@ def test_chance_is_ruled_out_only_where_keras_describes_the_model(member, draws)
     assert compiled.may_draw(chain(member)) is draws
 
 
+@keras.saving.register_keras_serializable("tests")
+class OwnSGD(keras.optimizers.SGD):
+    pass
+
+
+def own_sparse_categorical_crossentropy(y_true, y_pred):
+    return keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{"optimizer": OwnSGD()}, {"loss": own_sparse_categorical_crossentropy}],
+    ids=["optimizer", "loss"],
+)
+def test_a_loss_or_optimizer_of_ones_own_is_seeded_as_before(own, monkeypatch):
+    jobs = []
+    original = race_jobs.race_one_seed
+    monkeypatch.setattr(
+        "initlab.race_parallel.race_one_seed",
+        lambda job, *others: jobs.append(job) or original(job, *others),
+    )
+    settings = SETTINGS | {"engine": "graph", "epochs": 1}
+    race(residual, images(), PAIR, **settings, **own)
+    race(residual, images(), PAIR, **settings)
+    assert [job.draws for job in jobs] == [True, True, False, False]
+
+
 def test_a_job_is_sent_without_its_graphs():
     state = race_jobs.Job(
         build=convolutional, initializers={}, learning_rates=(0.1,), optimizer={},
