@@ -11,8 +11,8 @@
 7. Pages are written by several processes at a time.
 
 Each in a module of its own: the map of the chapters (`book_map`), links to the glossary
-(`glossary_links`), what search engines learn (`page_meta`), and the last hand on every
-page, for speed and accessibility (`finish_pages`).
+(`glossary_links`), what search engines learn (`page_meta`), the last hand on every
+page, for speed and accessibility (`finish_pages`), and the icons (`icon_fonts`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import book_map
 import execution_cache
 import finish_pages
 import glossary_links
+import icon_fonts
 import nbformat
 import page_meta
 from docutils import nodes
@@ -60,7 +61,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("claims-ledger", ClaimsLedger)
     app.add_directive("errata", Errata)
     app.add_directive("book-map", book_map.BookMap)
-    for module in (glossary_links, page_meta, finish_pages):
+    for module in (glossary_links, page_meta, finish_pages, icon_fonts):
         module.setup(app)
     app.connect("builder-inited", drop_stale_outputs)
     app.connect("env-get-outdated", reread_after_a_change)

@@ -5,6 +5,12 @@
   const frame = root.querySelector(".frame");
   const spoken = root.querySelector(".spoken");
   const controls = root.querySelector(".controls");
+  if (!("DecompressionStream" in window)) {
+    const reason = document.createElement("p");
+    reason.textContent = "The controls of this figure need a browser of 2023 or later.";
+    controls.replaceWith(reason);
+    return;
+  }
   const inputs = [...controls.querySelectorAll("input, select")];
   const packed = atob(root.querySelector(".packed").textContent);
   const bytes = Uint8Array.from(packed, (character) => character.charCodeAt(0));

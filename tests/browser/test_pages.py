@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import BOOK, ROOT, holding, pages
+from fontTools.ttLib import TTFont
 
 from tools import lighthouse
 
@@ -52,6 +53,27 @@ MOVE_AT_ONCE = """
   control.dispatchEvent(new Event("input", { bubbles: true }));
   return frame.getAttribute("aria-label") !== before;
 }
+"""
+
+
+# The characters of icons on a page, with the font that each asks for.
+ICONS = """
+() => [...document.querySelectorAll("body *")].flatMap((each) =>
+  ["::before", "::after"].flatMap((place) => {
+    const { content, fontFamily, fontWeight } = getComputedStyle(each, place);
+    const isIcon = content.length === 3 && fontFamily.includes("Font Awesome");
+    return isIcon ? [[content[1], fontFamily, fontWeight]] : [];
+  }))
+"""
+
+# How far what a reader sees was pushed about while the page loaded (0: not at all).
+SHIFTED = """
+() => new Promise((resolve) => {
+  new PerformanceObserver((list) =>
+    resolve(list.getEntries().reduce((sum, each) => sum + each.value, 0))
+  ).observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => resolve(0), 500);
+})
 """
 
 
@@ -239,9 +261,56 @@ def test_figures_are_readable_in_the_dark(visit, explorer_page, view):
         assert brightness(ink) > 180
 
 
+def test_a_browser_that_cannot_unpack_the_figures_says_so(chromium):
+    context = chromium.new_context(offline=True)
+    page = context.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(error.message))
+    page.add_init_script("delete window.DecompressionStream")
+    page.goto((BOOK / "book" / "index.html").as_uri())
+    explorer = page.query_selector(".initlab-explorer")
+    assert "need a browser of 2023 or later" in explorer.inner_text()
+    assert explorer.query_selector(".frame svg").is_visible()
+    assert not explorer.query_selector("input, select"), "a control that moves nothing"
+    assert not [each for each in errors if "THEBE_JS_URL" not in each]
+    context.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_first_page_does_not_move_while_it_loads(chromium, width):
+    context = chromium.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    # By a server: from disk everything is there before the first picture is drawn.
+    with lighthouse.served() as address:
+        page.goto(address + "book/index.html", wait_until="networkidle")
+        page.wait_for_selector(".initlab-explorer .controls:not([hidden])")
+        assert page.evaluate(SHIFTED) < 0.01
+    context.close()
+
+
 def brightness(colour):
     red, green, blue = map(float, re.findall(r"[\d.]+", colour)[:3])
     return 0.3 * red + 0.59 * green + 0.11 * blue
+
+
+def test_the_fonts_have_every_icon_of_the_page(visit, looked_at_page):
+    fonts = icon_fonts()
+    icons = visit(looked_at_page).evaluate(ICONS)
+    assert icons
+    for character, family, weight in icons:
+        style = "brands" if "Brands" in family else "solid" if weight == "900" else ""
+        assert ord(character) in fonts[style or "regular"], f"no icon {character!a}"
+
+
+@functools.cache
+def icon_fonts():
+    """Return the characters of each font, by the name of its style."""
+    found = {}
+    for path in BOOK.glob("_static/vendor/fontawesome/*/webfonts/fa-*00.woff2"):
+        with TTFont(path) as opened:
+            found[path.name.split("-")[1]] = set(opened.getBestCmap() or {})
+        assert path.stat().st_size < 5000, "the theme's font with all icons"
+    return found
 
 
 def test_every_figure_has_a_text_for_those_who_do_not_see_it(visit, looked_at_page):
