@@ -7,7 +7,9 @@ task stands after what grades it.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,23 +94,33 @@ _LEAK = ValueTask(
 
 # s14.2: a start that sees the data
 
+_CONSTANT = 1e-6  # a unit whose std is this share of its largest value is constant
+
 
 def _normalized(
-    h: Any, kernel: Any, beta: float, spread: Any = np.std, shared: bool = False
+    h: Any,
+    kernel: Any,
+    beta: float,
+    spread: Any = np.std,
+    shared: bool = False,
+    constant: float = _CONSTANT,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return kernel and bias; ``shared`` takes one scale and one mean per layer."""
     z = h @ kernel
     axis = None if shared else 0
     std = np.asarray(spread(z, axis=axis))
-    std = np.where(std > 0, std, 1)
+    # Rounding gives a constant unit a std of 1e-16: compare with the size of z.
+    std = np.where(std > constant * np.abs(z).max(axis=axis), std, 1)
     bias = beta - z.mean(axis=axis) / std
     return kernel / std, np.broadcast_to(bias, kernel.shape[1:])
 
 
-def _after_relu(h: Any, kernel: Any, beta: float) -> tuple[np.ndarray, np.ndarray]:
+def _after_relu(
+    h: Any, kernel: Any, beta: float, constant: float
+) -> tuple[np.ndarray, np.ndarray]:
     activation = np.maximum(h @ kernel, 0)
     std = activation.std(axis=0)
-    std = np.where(std > 0, std, 1)
+    std = np.where(std > constant * activation.max(axis=0), std, 1)
     return kernel / std, beta - activation.mean(axis=0) / std
 
 
@@ -128,15 +140,69 @@ def _with_a_dead_unit() -> tuple[np.ndarray, np.ndarray]:
     return h, kernel
 
 
+def _with_a_constant_unit() -> tuple[np.ndarray, np.ndarray]:
+    """Return a unit that sees one column only, which is 0.1 for all samples."""
+    h, kernel = _table(6, 40, 4, 3)
+    h[:, 2] = 0.1
+    kernel[:, 1] = [0, 0, 0.7, 0]
+    return h, kernel
+
+
+def _slips(constant: float) -> tuple[tuple[Callable[..., Any], str], ...]:
+    """Return wrong functions, each with its name, that call so much constant."""
+    normalized = functools.partial(_normalized, constant=constant)
+    return (
+        (
+            lambda h, kernel, beta: normalized(h, kernel, beta, spread=np.var),
+            "you divide by the variance: the standard deviation is its square root",
+        ),
+        (
+            lambda h, kernel, beta: (
+                normalized(h, kernel, beta)[0],
+                beta - (h @ kernel).mean(axis=0),
+            ),
+            "the bias takes off the mean from before the scaling: divide that by the "
+            "std as well",
+        ),
+        (
+            lambda h, kernel, beta: normalized(h, kernel, beta, shared=True),
+            "one scale and one mean for the whole layer, as in LSUV: here each unit "
+            "has its own, take them over the samples (axis=0)",
+        ),
+        (
+            functools.partial(_after_relu, constant=constant),
+            "you measure after the ReLU: mean and std of the pre-activation are asked "
+            "for",
+        ),
+        (
+            lambda h, kernel, beta: normalized(h, kernel, 0.0),
+            "beta is not used: the wanted mean stands in the bias",
+        ),
+        (
+            lambda h, kernel, beta: normalized(h, kernel, -beta),
+            "beta has the wrong sign: the new mean is to be beta",
+        ),
+        (
+            lambda h, kernel, beta: (
+                normalized(h, kernel, beta)[0],
+                beta + normalized(h, kernel, 0.0)[1] * -1,
+            ),
+            "the mean is added and not taken off: the bias is beta − mean/std",
+        ),
+    )
+
+
 _SEES = FunctionTask(
     name="s14.2",
     section="A start that sees the data",
     title="a start that sees the data",
     hints=(
         "z = h @ kernel has one column per unit: you need z.mean(axis=0) and "
-        "z.std(axis=0). A unit whose std is 0 cannot be scaled.",
-        "std = np.where(std > 0, std, 1); the kernel is divided by it. The new z has "
-        "the mean mean/std, so the bias is beta - mean/std.",
+        "z.std(axis=0). A unit whose std is 0 cannot be scaled; rounding may make it "
+        "1e-16.",
+        "std = np.where(std > 1e-6 * np.abs(z).max(axis=0), std, 1); the kernel is "
+        "divided by it. The new z has the mean mean/std, so the bias is beta - "
+        "mean/std.",
     ),
     reference=_normalized,
     cases=(
@@ -144,6 +210,7 @@ _SEES = FunctionTask(
         Case("a wanted mean of 0.5", (*_table(1, 40, 6, 5), 0.5)),
         Case("a single unit", (*_table(2, 25, 3, 1), -1.0)),
         Case("a unit whose kernel is zero", (*_with_a_dead_unit(), 0.3)),
+        Case("a unit that sees a constant column", (*_with_a_constant_unit(), 0.5)),
         Case("a single sample", (*_table(4, 1, 5, 3), 0.0)),
         Case("float32 numbers", (*_table(5, 40, 6, 5, "float32"), 0.25)),
     ),
@@ -151,42 +218,12 @@ _SEES = FunctionTask(
     rtol=2e-4,
     mistakes=(
         (
-            lambda h, kernel, beta: _normalized(h, kernel, beta, spread=np.var),
-            "you divide by the variance: the standard deviation is its square root",
+            functools.partial(_normalized, constant=0.0),
+            "a unit that is constant up to rounding is blown up: its std is 1e-16 and "
+            "not 0, so compare it with the size of z",
         ),
-        (
-            lambda h, kernel, beta: (
-                _normalized(h, kernel, beta)[0],
-                beta - (h @ kernel).mean(axis=0),
-            ),
-            "the bias takes off the mean from before the scaling: divide that by the "
-            "std as well",
-        ),
-        (
-            lambda h, kernel, beta: _normalized(h, kernel, beta, shared=True),
-            "one scale and one mean for the whole layer, as in LSUV: here each unit "
-            "has its own, take them over the samples (axis=0)",
-        ),
-        (
-            _after_relu,
-            "you measure after the ReLU: mean and std of the pre-activation are asked "
-            "for",
-        ),
-        (
-            lambda h, kernel, beta: _normalized(h, kernel, 0.0),
-            "beta is not used: the wanted mean stands in the bias",
-        ),
-        (
-            lambda h, kernel, beta: _normalized(h, kernel, -beta),
-            "beta has the wrong sign: the new mean is to be beta",
-        ),
-        (
-            lambda h, kernel, beta: (
-                _normalized(h, kernel, beta)[0],
-                beta + _normalized(h, kernel, 0.0)[1] * -1,
-            ),
-            "the mean is added and not taken off: the bias is beta − mean/std",
-        ),
+        *_slips(_CONSTANT),
+        *_slips(0.0),
     ),
 )
 

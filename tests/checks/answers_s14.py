@@ -19,13 +19,13 @@ def unit_by_unit(h, kernel, beta):
     columns, biases = [], []
     for unit in range(kernel.shape[1]):
         z = h.astype(float) @ kernel[:, unit].astype(float)
-        scale = 1.0 if z.max() == z.min() else np.sqrt(np.mean((z - z.mean()) ** 2))
+        scale = 1.0 if np.ptp(z) < 1e-9 else np.sqrt(np.mean((z - z.mean()) ** 2))
         columns.append(kernel[:, unit] / scale)
         biases.append(beta - z.mean() / scale)
     return [np.stack(columns, axis=1), np.array(biases)]
 
 
-def slipped(slip):
+def slipped(slip, exact=False):
     def see(h, kernel, beta):
         z = np.maximum(h @ kernel, 0) if slip == "after" else h @ kernel
         mean, std = z.mean(0), z.std(0)
@@ -36,7 +36,8 @@ def slipped(slip):
         if slip == "ddof":
             std = z.std(0, ddof=1) if len(z) > 1 else std
         if slip != "nan":
-            std = np.where(std > 0, std, 1)
+            least = 0 if exact else 1e-9 * np.abs(z).max(0)
+            std = np.where(std > least, std, 1)
         bias = {
             "unscaled": beta - mean,
             "no beta": -mean / std,
@@ -103,6 +104,9 @@ WRONG = {
         (slipped("no beta"), "beta is not used"),
         (slipped("minus beta"), "beta has the wrong sign"),
         (slipped("sign"), "the mean is added and not taken off"),
+        (slipped("unscaled", exact=True), "takes off the mean from before"),
+        (slipped("after", exact=True), "you measure after the ReLU"),
+        (slipped("none", exact=True), "constant up to rounding is blown up"),
         (slipped("nan"), "for a unit whose kernel is zero: "),
         (slipped("ddof"), "for 40 samples, 6 inputs, 5 units: the values of kernel"),
         (lambda h, kernel, beta: kernel, "2 results are asked for (kernel, bias)"),
