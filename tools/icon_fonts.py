@@ -67,17 +67,12 @@ def used_characters(book: Path, style: Path) -> set[int]:
         if vendor not in path.parents and "mathjax" not in path.parts
     ]
     named = {name for text in texts for name in _USED.findall(text)}
-    written = {ord(each) for text in texts for each in _CHARACTER.findall(text)}
-    numbered = {int(each, 16) for text in texts for each in _NUMBER.findall(text)}
-    return (
-        written
-        | numbered
-        | {
-            int(character, 16)
-            for selectors, character in _RULE.findall(style.read_text(encoding="utf-8"))
-            if named.intersection(_USED.findall(selectors))
-        }
-    )
+    found = {ord(each) for text in texts for each in _CHARACTER.findall(text)}
+    found |= {int(each, 16) for text in texts for each in _NUMBER.findall(text)}
+    for selectors, number in _RULE.findall(style.read_text(encoding="utf-8")):
+        if named.intersection(_USED.findall(selectors)):
+            found.add(int(number, 16))
+    return found
 
 
 def write_subset(full: Path, small: Path, characters: Iterable[int]) -> None:
