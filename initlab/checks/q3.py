@@ -344,7 +344,7 @@ def _off(stds: dict[int, float], right: Callable[[int], float]) -> bool:
 
 _BLIND = MeasuredTask(
     name="q3.4",
-    section="One assumption broken at a time",
+    section="Assumptions broken",
     title="weights blind to brightness",
     hints=(
         "Brightness m adds m · (sum of the weights) to z. Independent weights have a "
